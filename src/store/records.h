@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The records of the store, as LMDB keeps them (docs/format.md, "Store"). Integers in values are
+ * little-endian, in keys big-endian, so that the order of the keys is theirs.
+ *
+ *   chunks  digest                        -> block, size, pack
+ *   space   pack, block                   -> blocks      free extents of the packs
+ *           pack, PACK_BLOCKS_MAX         -> block       where the pack has never been used
+ *   held    session, pack, block          -> blocks      extents that a session writes to
+ *   layers  diff_id                       -> digest of its index
+ *   images  manifest digest               -> index digest, config digest, diff_ids
+ *   names   text                          -> manifest digest
+ *
+ * All functions take the transaction of their caller.
+ */
+#pragma once
+
+#include "store.h"
+
+struct extent {
+	uint16_t pack;
+	uint32_t block;
+	uint32_t blocks;
+};
+
+struct chunk_record {
+	uint16_t pack;
+	uint32_t block;
+	uint32_t size; /* bytes */
+};
+
+static inline uint32_t chunk_blocks(uint32_t size)
+{
+	return (size + PACK_BLOCK_SIZE - 1) / PACK_BLOCK_SIZE;
+}
+
+/* A transaction that is aborted unless it was committed. */
+static inline void txn_abortp(MDB_txn **txn)
+{
+	if (*txn)
+		mdb_txn_abort(*txn);
+}
+#define _cleanup_txn_ _cleanup_(txn_abortp)
+_must_check_ int txn_begin(struct store *s, bool write, MDB_txn **ret, struct err *e);
+/* Commits and takes the transaction, whatever comes of it. */
+_must_check_ int txn_commit(MDB_txn **txn, struct err *e);
+
+/* All return 1 where there is no such record. */
+_must_check_ int record_chunk(
+	struct store *s, MDB_txn *txn, const struct digest *d, struct chunk_record *ret);
+_must_check_ int record_layer(
+	struct store *s, MDB_txn *txn, const struct digest *diff_id, struct digest *ret_index);
+
+struct image_record {
+	struct digest manifest; /* the image's name */
+	struct digest index;    /* of its portable index */
+	struct digest config;
+	struct digest *diff_ids; /* lowest first; from malloc */
+	size_t n_diff_ids;
+};
+void image_record_done(struct image_record *r);
+#define _cleanup_image_record_ _cleanup_(image_record_done)
+_must_check_ int record_image(
+	struct store *s, MDB_txn *txn, const struct digest *manifest, struct image_record *ret);
+_must_check_ int record_name(
+	struct store *s, MDB_txn *txn, const char *name, struct digest *ret_manifest);
+
+_must_check_ int record_put_chunk(struct store *s, MDB_txn *txn, const struct digest *d,
+	const struct chunk_record *c); /* 1 = there was one, which stays */
+_must_check_ int record_put_layer(
+	struct store *s, MDB_txn *txn, const struct digest *diff_id, const struct digest *index);
+_must_check_ int record_put_image(struct store *s, MDB_txn *txn, const struct image_record *r);
+_must_check_ int record_put_name(
+	struct store *s, MDB_txn *txn, const char *name, const struct digest *manifest);
+_must_check_ int record_delete_name(struct store *s, MDB_txn *txn, const char *name);
+
+/* Calls `each` for all records of a kind, in the order of their keys, until it returns non-zero. */
+typedef int (*record_each)(void *ctx, const MDB_val *key, const MDB_val *value);
+_must_check_ int record_for_each(
+	struct store *s, MDB_txn *txn, MDB_dbi dbi, record_each each, void *ctx);
+_must_check_ int record_read_image(
+	const MDB_val *key, const MDB_val *value, struct image_record *ret);
+_must_check_ int record_read_chunk(const MDB_val *value, struct chunk_record *ret);
+
+/*
+ * Space. space_hold takes a free extent of `want` blocks, or a shorter one of at least `least`,
+ * and notes that `session` holds it. space_release gives a part of what is held back; blocks that
+ * were written must have been zeroed (pack_punch) before.
+ */
+_must_check_ int space_hold(struct store *s, MDB_txn *txn, uint64_t session, uint32_t want,
+	uint32_t least, struct extent *ret);
+/* Notes that the session holds the extent, which was in use until now. */
+_must_check_ int space_hold_this(
+	struct store *s, MDB_txn *txn, uint64_t session, const struct extent *x);
+_must_check_ int space_forget(
+	struct store *s, MDB_txn *txn, uint64_t session, const struct extent *x);
+_must_check_ int space_free(struct store *s, MDB_txn *txn, const struct extent *x);
+/* The first extent held by a session with a number >= *session, which is set. 1 = none. */
+_must_check_ int space_next_held(
+	struct store *s, MDB_txn *txn, uint64_t *session, struct extent *ret);
