@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "local.h"
+#include "store/lock.h"
+#include "store/pack.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+
+struct addresses {
+	struct index_device devices[INDEX_DEVICES_MAX];
+	size_t n_devices;
+	struct index_address *v;
+};
+
+/* Device n is pack n - 1; the table ends with the last pack that the image uses. */
+static void note_device(struct addresses *a, const struct chunk_record *c)
+{
+	uint32_t end = c->block + chunk_blocks(c->size);
+	struct index_device *d = &a->devices[c->pack];
+
+	if (c->pack >= a->n_devices)
+		a->n_devices = c->pack + 1u;
+	if (end > d->blocks)
+		d->blocks = end;
+}
+
+static int look_up(struct store *s, const struct tree *t, const uint32_t *ids, size_t n,
+	struct addresses *a, struct err *e)
+{
+	_cleanup_txn_ MDB_txn *txn = NULL;
+	int r = txn_begin(s, false, &txn, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct chunk *c = &t->chunks[ids[i]];
+		char text[DIGEST_TEXT_MAX];
+		struct chunk_record rec;
+
+		r = record_chunk(s, txn, &c->digest, &rec);
+		if (r == 1 || (r == 0 && rec.size != c->size))
+			return err_set(e, -ERR_STORE, "the store is damaged: chunk %s is missing",
+				digest_text(&c->digest, text));
+		if (r < 0)
+			return err_sys(e, r, "cannot read the records of the store");
+		a->v[i] = (struct index_address){
+			.device = (uint16_t)(rec.pack + 1), .block = rec.block};
+		note_device(a, &rec);
+	}
+	for (size_t i = 0; i < a->n_devices; i++)
+		pack_name((uint16_t)i, a->devices[i].tag);
+	return r;
+}
+
+static int write_file(struct store *s, const struct image_record *image, struct index_plan *plan,
+	const struct index_local *local, struct err *e)
+{
+	char name[STORE_NAME_MAX], temp[STORE_NAME_MAX];
+	uint64_t number;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	store_file_name(STORE_LOCAL, &image->manifest, name);
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return err_sys(e, -errno, "cannot write %s/%s", s->path, name);
+	snprintf(temp, sizeof(temp), "tmp/local-%016llx", (unsigned long long)number);
+	fd = openat(s->dirfd, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "cannot make %s/%s", s->path, temp);
+	r = index_plan_write(plan, fd, local, NULL, e);
+	/* One that is there is as good, and may be mounted: gc must find it under its name. */
+	if (r == 0 && (fsync(fd) < 0 ||
+			      (linkat(s->dirfd, temp, s->dirfd, name, 0) < 0 && errno != EEXIST)))
+		r = err_sys(e, -errno, "cannot write %s/%s", s->path, name);
+	unlinkat(s->dirfd, temp, 0);
+	return r;
+}
+
+int local_write(
+	struct store *s, const struct image_record *image, struct index_plan *plan, struct err *e)
+{
+	struct addresses a = {0};
+	struct index_local local;
+	const uint32_t *ids;
+	size_t n;
+	int r;
+
+	ids = index_plan_chunks(plan, &n);
+	a.v = calloc(n + 1, sizeof(*a.v));
+	if (!a.v)
+		return err_sys(e, -ENOMEM, "cannot write the local index");
+	r = look_up(s, index_plan_tree(plan), ids, n, &a, e);
+	local = (struct index_local){.devices = a.devices,
+		.n_devices = a.n_devices,
+		.addresses = a.v,
+		.portable = image->index};
+	if (r == 0)
+		r = write_file(s, image, plan, &local, e);
+	free(a.v);
+	return r;
+}
+
+static int derive(struct store *s, const struct image_record *image, struct err *e)
+{
+	_cleanup_(index_plan_freep) struct index_plan *plan = NULL;
+	_cleanup_(index_closep) struct index *x = NULL;
+	_cleanup_(tree_freep) struct tree *t = tree_new();
+	_cleanup_lock_ struct lock gc = LOCK_NONE;
+	_cleanup_close_ int fd = -1;
+	int r = lock_take(s, LOCK_GC, 0, false, true, &gc, e);
+
+	if (r == 0 && !t)
+		r = err_sys(e, -ENOMEM, "cannot make the local index");
+	if (r == 0)
+		r = store_file_open(s, STORE_IMAGE, &image->manifest, &fd, e);
+	if (r == 0)
+		r = index_open(fd, &x, e);
+	if (r == 0)
+		r = index_load(x, t, &t->root, e);
+	if (r == 0)
+		r = index_plan_new(t, false, &plan, e);
+	return r < 0 ? r : local_write(s, image, plan, e);
+}
+
+int local_open(struct store *s, const struct image_record *image, int *ret_fd, struct err *e)
+{
+	char name[STORE_NAME_MAX];
+
+	store_file_name(STORE_LOCAL, &image->manifest, name);
+	for (int tries = 0; tries < 2; tries++) {
+		int r, fd = openat(s->dirfd, name, O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 0) {
+			*ret_fd = fd;
+			return 0;
+		}
+		if (errno != ENOENT)
+			break;
+		r = derive(s, image, e);
+		if (r < 0)
+			return r;
+	}
+	return err_sys(e, -errno, "cannot open %s/%s", s->path, name);
+}
