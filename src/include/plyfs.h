@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libplyfs: layered images, from a program.
+ *
+ * Functions return 0 when they have done their work. A negative value is a failure, and the
+ * `struct plyfs_error` that was passed (it may be NULL) then holds one line that says what failed
+ * and where. Positive values are said where there are any. What a function gives back through
+ * `ret_...` is set only on success; the pointers are owned by the caller and closed with the
+ * function named beside them.
+ *
+ * A store may be used by any number of processes at once. A process opens a store once at a time;
+ * the store and what was opened from it are then for one thread at a time, but for plyfs_pread,
+ * which is free.
+ *
+ * Paths inside an image begin at its root; symlinks never lead out of it.
+ */
+#ifndef PLYFS_H
+#define PLYFS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PLYFS_DIGEST_MAX 72 /* "sha256:", 64 hex digits, NUL */
+#define PLYFS_NAME_MAX   385
+
+struct plyfs_error {
+	int code; /* the negative value that was returned */
+	char text[640];
+};
+
+/* ---- the store ---------------------------------------------------------------------------- */
+
+struct plyfs_store;
+
+/*
+ * Opens the store in the directory `path`; NULL is the default: $PLYFS_STORE, else /var/lib/plyfs
+ * for root and $XDG_DATA_HOME/plyfs (~/.local/share/plyfs) for others. With `create`, makes it if
+ * it is not there.
+ */
+int plyfs_store_open(
+	const char *path, int create, struct plyfs_store **ret_store, struct plyfs_error *error);
+void plyfs_store_close(struct plyfs_store *store);
+const char *plyfs_store_path(const struct plyfs_store *store);
+
+struct plyfs_import_options {
+	const char *platform; /* "linux/arm64"; NULL: this machine's */
+	uint32_t chunk_size;  /* bytes, a power of two from 4096 to 1 MiB; 0: the default */
+	/* Called from another thread while layer `layer` of `layers` is read; may be NULL. */
+	void (*progress)(void *ctx, size_t layer, size_t layers, uint64_t done, uint64_t total);
+	void *progress_ctx;
+};
+
+/*
+ * Imports an image under a name. `source` is oci:DIR[:TAG], oci-archive:FILE[:TAG],
+ * docker-archive:FILE[:TAG], tar:FILE ("-": standard input), rootfs:DIR or manifest:FILE.
+ */
+int plyfs_import(struct plyfs_store *store, const char *source, const char *name,
+	const struct plyfs_import_options *options, char ret_digest[PLYFS_DIGEST_MAX],
+	struct plyfs_error *error);
+/* A new image: `base` with the layer `source` (tar:, rootfs: or manifest:) on top. */
+int plyfs_layer_add(struct plyfs_store *store, const char *base, const char *source,
+	const char *name, const struct plyfs_import_options *options,
+	char ret_digest[PLYFS_DIGEST_MAX], struct plyfs_error *error);
+
+struct plyfs_gc {
+	uint64_t images, layers, chunks, files;
+	uint64_t bytes;
+};
+/* Frees what no name leads to and nobody uses. `dry_run`: only counts. */
+int plyfs_gc(
+	struct plyfs_store *store, int dry_run, struct plyfs_gc *ret, struct plyfs_error *error);
+
+struct plyfs_df {
+	uint64_t images, names, layers, chunks;
+	uint64_t chunk_bytes; /* content of the chunks */
+	uint64_t data_bytes;  /* content of all images' files, each image counted whole */
+	uint64_t index_bytes; /* indexes of layers and images */
+	uint64_t disk_bytes;  /* what the store takes on its file system, everything included */
+};
+int plyfs_df(struct plyfs_store *store, struct plyfs_df *ret, struct plyfs_error *error);
+
+/* ---- images ------------------------------------------------------------------------------- */
+
+/* Calls `each` for every name, sorted, until it returns non-zero, which is then returned. */
+int plyfs_images(struct plyfs_store *store,
+	int (*each)(void *ctx, const char *name, const char *digest), void *ctx,
+	struct plyfs_error *error);
+/* Gives the image `image` (a name or digest) the name `name` too. */
+int plyfs_tag(
+	struct plyfs_store *store, const char *image, const char *name, struct plyfs_error *error);
+/*
+ * Removes a name, or with a digest all names of that image. The data goes at the next gc, if
+ * nothing else needs it. *ret_names (may be NULL) is how many names went.
+ */
+int plyfs_rmi(
+	struct plyfs_store *store, const char *image, size_t *ret_names, struct plyfs_error *error);
+
+/* An image that is open for reading: it stays whole until it is closed, whatever gc does. */
+struct plyfs_image;
+int plyfs_image_open(struct plyfs_store *store, const char *image, struct plyfs_image **ret_image,
+	struct plyfs_error *error);
+void plyfs_image_close(struct plyfs_image *image);
+
+struct plyfs_image_info {
+	char digest[PLYFS_DIGEST_MAX];        /* of the manifest: the image's own */
+	char config_digest[PLYFS_DIGEST_MAX]; /* what docker and podman call the image ID */
+	char index_digest[PLYFS_DIGEST_MAX];  /* of the portable index */
+	const char *index_path, *local_index_path;
+	const char *manifest, *config; /* the documents, JSON, NUL-terminated */
+	size_t manifest_size, config_size;
+	size_t n_layers;
+	const char (*layers)[PLYFS_DIGEST_MAX]; /* diff_ids, lowest first */
+	uint64_t inodes;
+	uint64_t index_bytes;
+	uint64_t data_bytes; /* content of its files, each once, holes not counted */
+	uint64_t chunks;
+};
+/* Everything is owned by the image. */
+const struct plyfs_image_info *plyfs_image_info(const struct plyfs_image *image);
+
+/* ---- files in an image -------------------------------------------------------------------- */
+
+/* lstat and stat. st_dev is 0; st_ino is the inode's number in the index. */
+int plyfs_lstat(
+	struct plyfs_image *image, const char *path, struct stat *ret, struct plyfs_error *error);
+int plyfs_stat(
+	struct plyfs_image *image, const char *path, struct stat *ret, struct plyfs_error *error);
+/* The target of a symlink, NUL-terminated, cut off at `size`. */
+int plyfs_readlink(struct plyfs_image *image, const char *path, char *buffer, size_t size,
+	struct plyfs_error *error);
+
+struct plyfs_file;
+/* Opens a regular file. */
+int plyfs_open(struct plyfs_image *image, const char *path, struct plyfs_file **ret_file,
+	struct plyfs_error *error);
+void plyfs_close(struct plyfs_file *file);
+/* Like pread(2): the number of bytes, 0 at the end of the file, negative on failure. */
+ssize_t plyfs_pread(struct plyfs_file *file, void *buffer, size_t size, uint64_t offset,
+	struct plyfs_error *error);
+
+/* Like lseek(2) with SEEK_DATA: the next offset that is no hole, or the size; negative on failure.
+ */
+int64_t plyfs_seek_data(struct plyfs_file *file, uint64_t offset, struct plyfs_error *error);
+
+struct plyfs_dir;
+struct plyfs_dirent {
+	uint64_t ino;
+	unsigned char type; /* DT_REG, DT_DIR, ... of <dirent.h> */
+	char name[256];
+};
+int plyfs_opendir(struct plyfs_image *image, const char *path, struct plyfs_dir **ret_dir,
+	struct plyfs_error *error);
+void plyfs_closedir(struct plyfs_dir *dir);
+/* The next name, sorted by bytes; "." and ".." are left out. 1 = there is one; 0 = no more. */
+int plyfs_readdir(struct plyfs_dir *dir, struct plyfs_dirent *ret, struct plyfs_error *error);
+
+/* As lgetxattr(2) and llistxattr(2): the size, -ENODATA, -ERANGE; size 0 asks for the size. */
+ssize_t plyfs_lgetxattr(struct plyfs_image *image, const char *path, const char *name, void *value,
+	size_t size, struct plyfs_error *error);
+ssize_t plyfs_llistxattr(struct plyfs_image *image, const char *path, char *list, size_t size,
+	struct plyfs_error *error);
+
+/* ---- mounts ------------------------------------------------------------------------------- */
+
+/* Mounts an image read-only by the kernel's EROFS. Needs root and Linux 6.12. */
+int plyfs_mount(
+	struct plyfs_store *store, const char *image, const char *dir, struct plyfs_error *error);
+/* Unmounts a mount of this store; `lazy` as umount -l. */
+int plyfs_umount(struct plyfs_store *store, const char *dir, int lazy, struct plyfs_error *error);
+/* Calls `each` for every mount of this store's images that this process can see. */
+int plyfs_mounts(struct plyfs_store *store,
+	int (*each)(void *ctx, const char *dir, const char *digest), void *ctx,
+	struct plyfs_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
