@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front: meson builds, the scripts do the rest. `make` leaves the program at build/plyfs.
+BUILD ?= build
+ASAN ?= build-asan
+PREFIX ?= /usr/local
+PLYFS_IMAGES ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/plyfs/images
+export PLYFS_IMAGES
+
+all: deps-build build
+
+deps-%:
+	@scripts/install-deps $*
+
+# meson leaves a half-made directory when it fails: the file tells that it is whole.
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --prefix=$(PREFIX)
+$(ASAN)/build.ninja:
+	meson setup $(ASAN) --buildtype=debugoptimized -Db_sanitize=address,undefined -Dtests=true
+
+build: $(BUILD)/build.ninja
+	ninja -C $(BUILD) --quiet
+build-tests: deps-check $(BUILD)/build.ninja $(ASAN)/build.ninja
+	meson configure $(BUILD) -Dtests=true
+	ninja -C $(BUILD) --quiet
+	ninja -C $(ASAN) --quiet
+
+demo: deps-demo build
+	tests/images/build.sh demo
+	scripts/demo
+
+check: build-tests
+	tests/images/build.sh demo
+	BUILD=$(BUILD) ASAN=$(ASAN) tests/run
+
+bench: deps-bench build
+	bench/all.sh
+
+fuzz: deps-fuzz
+	fuzz/run
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) $(ASAN)
+
+.PHONY: all build build-tests demo check bench fuzz format install clean
