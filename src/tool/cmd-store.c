@@ -49,47 +49,41 @@ static int print_digest(const struct tool *t, const char *name, const char *dige
 	return 0;
 }
 
-static struct plyfs_import_options import_options(const struct tool *t, struct progress *p)
+/* import SOURCE NAME, or (with a base) layer add BASE SOURCE NAME. */
+static int run_import(const struct tool *t, struct plyfs_store *s, const char *base,
+	const char *source, const char *name)
 {
-	p->on = !t->quiet && isatty(STDERR_FILENO);
-	return (struct plyfs_import_options){
-		.platform = t->platform,
+	struct progress p = {.on = !t->quiet && isatty(STDERR_FILENO)};
+	struct plyfs_import_options o = {
+		.platform = t->platform, /* import only */
 		.chunk_size = t->chunk_size,
 		.progress = show_progress,
-		.progress_ctx = p,
+		.progress_ctx = &p,
 	};
+	char digest[PLYFS_DIGEST_MAX];
+	struct plyfs_error e;
+	int r;
+
+	if (base)
+		r = plyfs_layer_add(s, base, source, name, &o, digest, &e);
+	else
+		r = plyfs_import(s, source, name, &o, digest, &e);
+	end_progress(&p);
+	return r < 0 ? tool_fail(&e) : print_digest(t, name, digest);
 }
 
 int cmd_import(struct tool *t)
 {
 	_cleanup_store_ struct plyfs_store *s = tool_store(t, true);
-	struct progress p = {0};
-	struct plyfs_import_options o = import_options(t, &p);
-	char digest[PLYFS_DIGEST_MAX];
-	struct plyfs_error e;
-	int r;
 
-	if (!s)
-		return 1;
-	r = plyfs_import(s, t->argv[0], t->argv[1], &o, digest, &e);
-	end_progress(&p);
-	return r < 0 ? tool_fail(&e) : print_digest(t, t->argv[1], digest);
+	return s ? run_import(t, s, NULL, t->argv[0], t->argv[1]) : 1;
 }
 
 int cmd_layer_add(struct tool *t)
 {
 	_cleanup_store_ struct plyfs_store *s = tool_store(t, false);
-	struct progress p = {0};
-	struct plyfs_import_options o = import_options(t, &p);
-	char digest[PLYFS_DIGEST_MAX];
-	struct plyfs_error e;
-	int r;
 
-	if (!s)
-		return 1;
-	r = plyfs_layer_add(s, t->argv[0], t->argv[1], t->argv[2], &o, digest, &e);
-	end_progress(&p);
-	return r < 0 ? tool_fail(&e) : print_digest(t, t->argv[2], digest);
+	return s ? run_import(t, s, t->argv[0], t->argv[1], t->argv[2]) : 1;
 }
 
 static json_t *df_json(const struct plyfs_store *s, const struct plyfs_df *d)
