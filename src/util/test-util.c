@@ -5,6 +5,7 @@
 #include "err.h"
 #include "io.h"
 #include "relay.h"
+#include "temp-file.h"
 #include "test.h"
 
 #include <fcntl.h>
@@ -278,6 +279,78 @@ static void test_relay_abort(void)
 	CHECK(d[0].n >= 1 << 20 && (d[1].code == -ECANCELED || d[1].code == 0));
 }
 
+static size_t count_files(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = fdopendir(fd);
+	size_t n = 0;
+
+	CHECK(dir);
+	while (readdir(dir))
+		n++;
+	return n - 2;
+}
+
+static void check_content(int dirfd, const char *name, const char *text)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY);
+	_cleanup_buf_ struct buf b = {0};
+
+	CHECK(fd >= 0 && io_slurp(fd, 100, &b) == 0);
+	CHECK(strcmp((char *)b.p, text) == 0);
+}
+
+/* New, in place of another, parked, given up; `named`: as where O_TMPFILE is not known. */
+static void check_temp_file(int dirfd, bool named)
+{
+	struct temp_file t = TEMP_FILE_NONE;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK(temp_file_open(dirfd, &t) == 0);
+		if (named && !t.name[0]) {
+			strcpy(t.name, TEMP_FILE_PREFIX "x");
+			close(t.fd);
+			t.fd = openat(dirfd, t.name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		}
+		CHECK(io_write_full(t.fd, i ? "two" : "one", 3) == 0);
+		CHECK(count_files(dirfd) == (size_t)(i + (t.name[0] != 0)));
+		CHECK(temp_file_name(&t, dirfd, "file") == 0);
+		temp_file_done(&t);
+		CHECK(count_files(dirfd) == 1);
+		check_content(dirfd, "file", i ? "two" : "one");
+	}
+	CHECK(temp_file_open(dirfd, &t) == 0);
+	CHECK(io_write_full(t.fd, "three", 5) == 0);
+	CHECK(temp_file_park(&t) == 0 && t.fd < 0 && count_files(dirfd) == 2);
+	CHECK(temp_file_name(&t, dirfd, "file") == 0);
+	temp_file_done(&t);
+	check_content(dirfd, "file", "three");
+	CHECK(temp_file_open(dirfd, &t) == 0 && temp_file_park(&t) == 0);
+	temp_file_done(&t);
+	CHECK(count_files(dirfd) == 1);
+	CHECK(temp_file_open(dirfd, &t) == 0);
+	CHECK(temp_file_name(&t, dirfd, "no/such") == -ENOENT);
+	temp_file_done(&t);
+	CHECK(count_files(dirfd) == 1 && unlinkat(dirfd, "file", 0) == 0);
+	/* a name that cannot be taken: nothing is left */
+	CHECK(mkdirat(dirfd, "dir", 0700) == 0);
+	CHECK(temp_file_open(dirfd, &t) == 0);
+	CHECK(temp_file_name(&t, dirfd, "dir") == -EISDIR);
+	temp_file_done(&t);
+	CHECK(count_files(dirfd) == 1 && unlinkat(dirfd, "dir", AT_REMOVEDIR) == 0);
+}
+
+static void test_temp_file(void)
+{
+	char path[] = "/tmp/test-util-XXXXXX";
+	_cleanup_close_ int dirfd = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY) : -1;
+
+	CHECK(dirfd >= 0);
+	check_temp_file(dirfd, false);
+	check_temp_file(dirfd, true);
+	CHECK(rmdir(path) == 0);
+}
+
 int main(void)
 {
 	test_buf();
@@ -286,6 +359,7 @@ int main(void)
 	test_err();
 	test_io_files();
 	test_io_race();
+	test_temp_file();
 	test_relay();
 	test_relay_failure();
 	test_relay_abort();
