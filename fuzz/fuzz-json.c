@@ -15,8 +15,36 @@ static int run_layout(struct bytes b, struct err *e)
 static int run_index(struct bytes b, struct err *e)
 {
 	_cleanup_(oci_index_done) struct oci_index d = {0};
+	_cleanup_(oci_index_done) struct oci_index again = {0};
+	_cleanup_buf_ struct buf out = {0};
+	const struct digest digest = {{1}};
+	int r = oci_index_parse("doc", b.p, b.n, &d, e);
 
-	return oci_index_parse("doc", b.p, b.n, &d, e);
+	if (oci_index_put("doc", b.p, b.n, &digest, 1, "tag", &out, NULL) < 0 || r < 0) {
+		assert(r < 0); /* what parses can be added to */
+		return r;
+	}
+	r = oci_index_parse("again", out.p, out.n, &again, e);
+	assert(r == 0 && again.n_manifests >= 1 && again.n_manifests <= d.n_manifests + 1);
+	return 0;
+}
+
+/* Other blobs for the layers, and then the same once more: that changes nothing. */
+static int run_set_layers(struct bytes b, const struct oci_manifest *d, struct err *e)
+{
+	_cleanup_(oci_manifest_done) struct oci_manifest other = {0};
+	_cleanup_buf_ struct buf once = {0}, twice = {0};
+	int r;
+
+	for (size_t i = 0; i < d->n_layers; i++)
+		d->layers[i].digest.b[0] ^= 1;
+	r = oci_manifest_set_layers("doc", b.p, b.n, d->layers, d->n_layers, &once, e);
+	assert(r == 0);
+	r = oci_manifest_parse("other", once.p, once.n, &other, e);
+	assert(r == 0 && other.n_layers == d->n_layers);
+	r = oci_manifest_set_layers("other", once.p, once.n, d->layers, d->n_layers, &twice, e);
+	assert(r == 0 && once.n == twice.n && memcmp(once.p, twice.p, once.n) == 0);
+	return 0;
 }
 
 static int run_manifest(struct bytes b, struct err *e)
@@ -32,7 +60,7 @@ static int run_manifest(struct bytes b, struct err *e)
 	assert(r == 0);
 	r = oci_manifest_parse("again", out.p, out.n, &again, e);
 	assert(r == 0 && again.n_layers == d.n_layers);
-	return 0;
+	return run_set_layers(b, &d, e);
 }
 
 static int run_config(struct bytes b, struct err *e)

@@ -2,59 +2,50 @@
 #include "digest.h"
 #include "util/err.h"
 
-#include <assert.h>
-#include <openssl/evp.h>
+/* Deprecated there since 3.0, for an interface that allocates, and may so fail. */
+#define OPENSSL_API_COMPAT 10100
 #include <openssl/sha.h>
+
+/*
+ * These functions of OpenSSL find the fastest code for the CPU just as its EVP interface does.
+ * Unlike it they cannot fail: a digest is always one, also where memory has run out.
+ */
+struct digest_ctx {
+	SHA256_CTX sha;
+};
 
 void digest_of(const void *p, size_t n, struct digest *ret)
 {
-	SHA256(p, n, ret->b);
-}
+	struct digest_ctx c;
 
-/*
- * OpenSSL's EVP interface finds the fastest code for the CPU just as SHA256() does; the context
- * is kept between digests because making one costs more than hashing a small file.
- */
-struct digest_ctx {
-	EVP_MD_CTX *md;
-};
+	SHA256_Init(&c.sha);
+	digest_ctx_add(&c, p, n);
+	digest_ctx_final(&c, ret);
+}
 
 struct digest_ctx *digest_ctx_new(void)
 {
-	struct digest_ctx *c = calloc(1, sizeof(*c));
+	struct digest_ctx *c = malloc(sizeof(*c));
 
-	if (!c)
-		return NULL;
-	c->md = EVP_MD_CTX_new();
-	if (!c->md || EVP_DigestInit_ex(c->md, EVP_sha256(), NULL) != 1) {
-		digest_ctx_free(c);
-		return NULL;
-	}
+	if (c)
+		SHA256_Init(&c->sha);
 	return c;
 }
 
 void digest_ctx_free(struct digest_ctx *c)
 {
-	if (!c)
-		return;
-	EVP_MD_CTX_free(c->md);
 	free(c);
 }
 
 void digest_ctx_add(struct digest_ctx *c, const void *p, size_t n)
 {
-	int ok = EVP_DigestUpdate(c->md, p, n);
-
-	assert(ok == 1);
+	SHA256_Update(&c->sha, p, n);
 }
 
 void digest_ctx_final(struct digest_ctx *c, struct digest *ret)
 {
-	int ok = EVP_DigestFinal_ex(c->md, ret->b, NULL);
-
-	assert(ok == 1);
-	ok = EVP_DigestInit_ex(c->md, NULL, NULL);
-	assert(ok == 1);
+	SHA256_Final(ret->b, &c->sha);
+	SHA256_Init(&c->sha);
 }
 
 char *digest_hex(const struct digest *d, char hex[DIGEST_HEX_SIZE + 1])

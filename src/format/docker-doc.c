@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* manifest.json of `docker save`. */
+/* manifest.json of `docker save`: read, and written. */
 #include "oci-internal.h"
 
 #include <string.h>
@@ -61,4 +61,22 @@ int docker_archive_doc_parse(
 	*ret = d;
 	d = (struct docker_archive_doc){0};
 	return 0;
+}
+
+int docker_archive_doc_new(const char *config, const char *tag, char *const *layers,
+	size_t n_layers, struct buf *ret, struct err *e)
+{
+	_cleanup_json_ json_t *root =
+		json_pack("[{s:s,s:[],s:[]}]", "Config", config, "RepoTags", "Layers");
+	const json_t *image = json_array_get(root, 0);
+
+	if (!root)
+		return oci_no_memory(e);
+	if (tag && json_array_append_new(json_object_get(image, "RepoTags"), json_string(tag)) < 0)
+		return oci_no_memory(e);
+	for (size_t i = 0; i < n_layers; i++)
+		if (json_array_append_new(
+			    json_object_get(image, "Layers"), json_string(layers[i])) < 0)
+			return oci_no_memory(e);
+	return oci_dump(root, ret, e);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 
@@ -96,6 +97,46 @@ static int check_budget(const struct doc_node *top, const uint8_t *p, size_t n)
 	return 0;
 }
 
+/*
+ * jansson's lexer drops a byte, and goes on, where it cannot have the memory for it: a digest would
+ * lose a digit. So that what was read is never taken for what was written, lack of memory is noted
+ * where jansson asks for it.
+ */
+static _Thread_local bool lacked_memory;
+static json_malloc_t json_malloc;
+
+static void *noting_malloc(size_t n)
+{
+	void *p = json_malloc(n);
+
+	lacked_memory |= !p;
+	return p;
+}
+
+static void note_allocations(void)
+{
+	json_free_t json_free;
+
+	json_get_alloc_funcs(&json_malloc, &json_free);
+	json_set_alloc_funcs(noting_malloc, json_free);
+}
+
+int doc_load(const void *p, size_t n, json_t **ret, json_error_t *ret_error)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	_cleanup_json_ json_t *root = NULL;
+
+	pthread_once(&once, note_allocations);
+	lacked_memory = false;
+	root = json_loadb(p, n, JSON_REJECT_DUPLICATES, ret_error);
+	if (lacked_memory)
+		return -ENOMEM;
+	if (!root)
+		return -ERR_INPUT;
+	*ret = TAKE_PTR(root);
+	return 0;
+}
+
 int doc_parse(const struct doc *doc, const void *p, size_t n, json_type type, json_t **ret_root,
 	struct doc_node *ret)
 {
@@ -106,10 +147,10 @@ int doc_parse(const struct doc *doc, const void *p, size_t n, json_type type, js
 
 	if (r < 0)
 		return r;
-	root = json_loadb(p, n, JSON_REJECT_DUPLICATES, &je);
-	if (!root && json_error_code(&je) == json_error_out_of_memory)
+	r = doc_load(p, n, &root, &je);
+	if (r == -ENOMEM)
 		return doc_no_memory(&node);
-	if (!root)
+	if (r < 0)
 		return err_set(doc->e, -ERR_INPUT, "%s: line %d: %s", doc->name, je.line, je.text);
 	if (!type_is(root, type))
 		return doc_bad(&node, NULL, type_text(type));

@@ -37,6 +37,8 @@ struct doc_node {
 	char path[112]; /* for messages: "layers[3]."; empty at the top */
 };
 
+/* What all parsing goes through. -ENOMEM, or -ERR_INPUT with *ret_error set. */
+_must_check_ int doc_load(const void *p, size_t n, json_t **ret, json_error_t *ret_error);
 /* Parses `n` bytes whose top must be of `type`; *ret_root must outlive `ret`. */
 _must_check_ int doc_parse(const struct doc *doc, const void *p, size_t n, json_type type,
 	json_t **ret_root, struct doc_node *ret);

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define ANNOTATION_REF_NAME "org.opencontainers.image.ref.name"
-
 void oci_index_done(struct oci_index *d)
 {
 	arena_done(&d->arena);
@@ -78,7 +76,7 @@ static int read_ref_name(const struct doc_node *n, struct oci_descriptor *d)
 
 	if (r <= 0)
 		return r;
-	r = doc_child_string(&a, ANNOTATION_REF_NAME, &d->ref_name);
+	r = doc_child_string(&a, OCI_REF_NAME, &d->ref_name);
 	return r < 0 ? r : 0;
 }
 

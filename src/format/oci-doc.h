@@ -22,6 +22,8 @@
 #include <stdbool.h>
 
 #define OCI_LAYERS_MAX 1000
+/* The file oci-layout. */
+#define OCI_LAYOUT_CONTENT "{\"imageLayoutVersion\":\"1.0.0\"}"
 /* No time known. */
 #define OCI_TIME_NONE INT64_MIN
 
@@ -149,3 +151,25 @@ _must_check_ int oci_config_add_layer(const char *name, const void *config, size
 /* Uses digest, size and codec of each layer. */
 _must_check_ int oci_manifest_new(const struct digest *config_digest, uint64_t config_size,
 	const struct oci_descriptor *layers, size_t n_layers, struct buf *ret, struct err *e);
+/*
+ * `manifest` with other blobs for its layers: uses digest, size and codec of each, `n_layers` must
+ * be its own number. Everything else stays, but: media types become OCI's, and of a layer whose
+ * blob is another one, the data, the addresses and what annotations say of its compression go. A
+ * manifest that would say the same as before is given back as it is, byte for byte.
+ */
+_must_check_ int oci_manifest_set_layers(const char *name, const void *manifest, size_t n,
+	const struct oci_descriptor *layers, size_t n_layers, struct buf *ret, struct err *e);
+
+/* Whether the annotation org.opencontainers.image.ref.name may be this (annotations.md). */
+bool oci_ref_name_valid(const char *text);
+/*
+ * `index` (NULL: a new one) with the manifest under the tag `ref_name`, in the place of those that
+ * had it; NULL is no tag, and the manifest is not added where it stands without one already. All
+ * else stays.
+ */
+_must_check_ int oci_index_put(const char *name, const void *index, size_t n,
+	const struct digest *manifest, uint64_t size, const char *ref_name, struct buf *ret,
+	struct err *e);
+/* manifest.json of one image; `tag` may be NULL, `layers` are paths in the archive. */
+_must_check_ int docker_archive_doc_new(const char *config, const char *tag, char *const *layers,
+	size_t n_layers, struct buf *ret, struct err *e);

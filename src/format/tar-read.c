@@ -25,6 +25,12 @@ void tar_reader_free(struct tar_reader *t)
 	free(t);
 }
 
+void tar_reader_tee(struct tar_reader *t, tar_tee tee, void *ctx)
+{
+	t->stream.tee = tee;
+	t->stream.tee_ctx = ctx;
+}
+
 /* --- headers ------------------------------------------------------------------------------ */
 
 /* 1 = t->header is the next one; 0 = the archive ends here. */
@@ -242,7 +248,9 @@ int tar_data(struct tar_reader *t, const uint8_t **ret_p, size_t *ret_n, uint64_
 	if (t->left == 0 || t->hidden)
 		return 0;
 	offset = position(t, &max);
+	t->stream.payload = true;
 	r = tar_stream_piece(&t->stream, max, ret_p, ret_n, e);
+	t->stream.payload = false;
 	if (r <= 0) {
 		t->failed = r < 0 ? r : ends_early(t, e);
 		return t->failed;

@@ -27,6 +27,8 @@ static const uint8_t *take(struct tar_stream *s, size_t n)
 	s->p += n;
 	s->n -= n;
 	s->offset += n;
+	if (s->tee && !s->payload)
+		s->tee(s->tee_ctx, p, n);
 	return p;
 }
 

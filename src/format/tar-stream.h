@@ -6,7 +6,7 @@
 #pragma once
 
 #include "tar-header.h"
-#include "util/stream.h"
+#include "tar.h"
 
 struct tar_stream {
 	struct source *in; /* borrowed */
@@ -14,6 +14,10 @@ struct tar_stream {
 	size_t n;
 	uint64_t offset; /* of `p` in the archive, bytes */
 	bool ended;
+	/* Told of every byte that is taken while `payload` is not set; may be NULL. */
+	tar_tee tee;
+	void *tee_ctx;
+	bool payload;
 	uint8_t block[TAR_BLOCK]; /* a block that lay across two pieces */
 };
 

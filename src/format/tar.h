@@ -63,6 +63,14 @@ void tar_reader_free(struct tar_reader *t);
 DEFINE_CLEANUP(struct tar_reader *, tar_reader_free);
 
 /*
+ * From now on, `tee` is told of all bytes of the archive, in their order, but for those that
+ * tar_data hands out: together they are the archive. Content that the caller does not ask for is
+ * among them.
+ */
+typedef void (*tar_tee)(void *ctx, const void *p, size_t n);
+void tar_reader_tee(struct tar_reader *t, tar_tee tee, void *ctx);
+
+/*
  * 1 = *ret_entry is the next entry (owned by the reader, valid until the next call of tar_next);
  * 0 = the end of the archive: two zero blocks, or one, or the end of input at a record boundary
  *     (what follows the end mark is read to the end of input and ignored).
