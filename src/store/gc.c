@@ -1,107 +1,162 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gc.h"
+#include "live.h"
 #include "lock.h"
-#include "pack.h"
-#include "format/index.h"
+#include "reclaim.h"
+#include "util/io.h"
 #include "util/log.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
 
-/* A sorted set of digests. */
-struct digest_set {
-	struct digest *v;
-	size_t n, room;
-};
-
-struct dead_chunk {
-	struct digest digest;
-	struct extent at;
-};
+#define BATCH_PAGES 4096  /* of records that one transaction changes: 16 MiB */
+#define ROUND_MS    500   /* then others get their turn */
+#define PATIENCE_MS 10000 /* imports may overtake us for so long */
 
 struct gc {
 	struct store *s;
-	bool dry_run;
-	uint64_t session;
-	struct digest_set named;  /* images with a name */
-	struct digest_set images; /* live */
-	struct digest_set layers; /* live */
+	struct gc_options o;
+	enum gc_phase phase;
+	uint64_t session; /* the number that the next batch is held by */
+	struct lock session_lock;
+	struct live live;
 	struct digest_set dead_images, dead_layers;
-	uint64_t *marks[PACKS_MAX]; /* a bit for each block that a live chunk begins at */
-	uint32_t mark_blocks[PACKS_MAX];
-	struct dead_chunk *dead;
+	uint64_t *dead; /* the first 8 bytes of dead chunks' digests, ascending */
 	size_t n_dead, room_dead;
+	size_t next;           /* the first that is not yet dealt with */
+	size_t batch;          /* how many one transaction deletes */
+	struct extent *places; /* of a batch, or in a dry run of all dead chunks */
+	size_t n_places, room_places;
+	bool damage; /* anything is noted as damaged */
+	bool busy;   /* a dry run beside imports */
 	struct gc_stats stats;
 };
 
-static int order_of_digests(const void *a, const void *b)
+static void gc_done(struct gc *g)
 {
-	return memcmp(a, b, DIGEST_SIZE);
+	lock_release(&g->session_lock);
+	live_done(&g->live);
+	digest_set_done(&g->dead_images);
+	digest_set_done(&g->dead_layers);
+	free(g->dead);
+	free(g->places);
 }
 
-static int set_add(struct digest_set *s, const void *digest)
+static void report(void *ctx, uint64_t done, uint64_t total)
 {
-	if (s->n == s->room) {
-		size_t room = s->room * 2 + 64;
-		struct digest *v = reallocarray(s->v, room, sizeof(*v));
+	struct gc *g = ctx;
+
+	if (g->o.progress)
+		g->o.progress(g->o.progress_ctx, g->phase, done, total);
+}
+
+static int bad_records(struct err *e, int r)
+{
+	return r < 0 ? err_sys(e, r, "cannot read the records of the store") : 0;
+}
+
+/* ---- mark --------------------------------------------------------------------------------- */
+
+static int add_place(struct gc *g, const struct chunk_record *c)
+{
+	if (g->n_places == g->room_places) {
+		size_t room = g->room_places * 2 + 1024;
+		struct extent *v = reallocarray(g->places, room, sizeof(*v));
 
 		if (!v)
 			return -ENOMEM;
-		s->v = v;
-		s->room = room;
+		g->places = v;
+		g->room_places = room;
 	}
-	memcpy(s->v[s->n++].b, digest, DIGEST_SIZE);
+	g->places[g->n_places++] = (struct extent){c->pack, c->block, chunk_blocks(c->size)};
 	return 0;
 }
 
-static void set_sort(struct digest_set *s)
+static int add_dead(struct gc *g, const void *digest)
 {
-	if (s->n)
-		qsort(s->v, s->n, sizeof(*s->v), order_of_digests);
+	if (g->n_dead == g->room_dead) {
+		size_t room = g->room_dead * 2 + 1024;
+		uint64_t *v = reallocarray(g->dead, room, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		g->dead = v;
+		g->room_dead = room;
+	}
+	memcpy(&g->dead[g->n_dead++], digest, sizeof(*g->dead));
+	return 0;
 }
 
-static bool set_has(const struct digest_set *s, const void *digest)
+struct scan {
+	struct gc *g;
+	uint64_t done, total;
+};
+
+static int judge_chunk(void *ctx, const MDB_val *key, const MDB_val *value)
 {
-	return s->n && bsearch(digest, s->v, s->n, sizeof(*s->v), order_of_digests);
+	struct scan *q = ctx;
+	struct chunk_record c;
+	struct digest d;
+	int r = record_read_chunk(value, &c);
+
+	if (r < 0 || key->mv_size != DIGEST_SIZE)
+		return -ERR_STORE;
+	if (++q->done % (1 << 16) == 0)
+		report(q->g, q->done, q->total);
+	memcpy(d.b, key->mv_data, DIGEST_SIZE);
+	if (live_has_chunk(&q->g->live, &d))
+		return 0;
+	return q->g->o.dry_run ? add_place(q->g, &c) : add_dead(q->g, key->mv_data);
 }
 
-static int note_name(void *ctx, const MDB_val *key _unused_, const MDB_val *value)
+static int find_dead_chunks(struct gc *g, struct err *e)
 {
-	struct gc *g = ctx;
+	_cleanup_txn_ MDB_txn *txn = NULL;
+	struct scan q = {.g = g};
+	MDB_stat st;
+	int r = txn_begin(g->s, false, &txn, e);
 
-	return value->mv_size == DIGEST_SIZE ? set_add(&g->named, value->mv_data) : -ERR_STORE;
-}
-
-/* Whether anybody has the image's local index open. In doubt: yes. */
-static bool in_use(struct gc *g, const struct digest *image)
-{
-	char name[STORE_NAME_MAX];
-	_cleanup_close_ int fd = openat(
-		g->s->dirfd, store_file_name(STORE_LOCAL, image, name), O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno != ENOENT;
-	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
-		return false;
-	if (errno != EAGAIN)
-		log_debug("gc: cannot tell whether %s is in use: %s", name, err_text(-errno));
-	return true;
-}
-
-static int judge_image(void *ctx, const MDB_val *key, const MDB_val *value)
-{
-	_cleanup_image_record_ struct image_record rec = {0};
-	struct gc *g = ctx;
-	int r = record_read_image(key, value, &rec);
-
+	if (r == 0)
+		r = store_code(mdb_stat(txn, g->s->chunks, &st));
 	if (r < 0)
-		return r;
-	if (!set_has(&g->named, rec.manifest.b) && !in_use(g, &rec.manifest))
-		return set_add(&g->dead_images, rec.manifest.b);
-	r = set_add(&g->images, rec.manifest.b);
-	for (size_t i = 0; r == 0 && i < rec.n_diff_ids; i++)
-		r = set_add(&g->layers, rec.diff_ids[i].b);
-	return r;
+		return bad_records(e, r);
+	q.total = st.ms_entries;
+	g->phase = GC_SCAN;
+	r = record_for_each(g->s, txn, g->s->chunks, judge_chunk, &q);
+	report(g, q.total, q.total);
+	g->batch = g->o.batch ? g->o.batch : BATCH_PAGES;
+	if (!g->o.batch && st.ms_leaf_pages && g->n_dead > st.ms_leaf_pages)
+		g->batch = g->n_dead / st.ms_leaf_pages * BATCH_PAGES; /* several on a page */
+	return bad_records(e, r);
+}
+
+/* Sharing LOCK_GC: nothing that is recorded goes away meanwhile. */
+static int mark(struct gc *g, struct err *e)
+{
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
+	int r = lock_take(g->s, LOCK_GC, 0, false, true, &lock, e);
+
+	if (r == 0)
+		r = live_init(&g->live, g->s, e);
+	g->live.progress = report;
+	g->live.progress_ctx = g;
+	if (r == 0)
+		r = live_update(&g->live, e);
+	return r < 0 ? r : find_dead_chunks(g, e);
+}
+
+/* ---- delete: images and layers ------------------------------------------------------------ */
+
+static int judge_image(void *ctx, const MDB_val *key, const MDB_val *value _unused_)
+{
+	struct gc *g = ctx;
+
+	if (key->mv_size != DIGEST_SIZE)
+		return -ERR_STORE;
+	return digest_set_has(&g->live.images, key->mv_data)
+		       ? 0
+		       : digest_set_add(&g->dead_images, key->mv_data);
 }
 
 static int judge_layer(void *ctx, const MDB_val *key, const MDB_val *value _unused_)
@@ -110,335 +165,373 @@ static int judge_layer(void *ctx, const MDB_val *key, const MDB_val *value _unus
 
 	if (key->mv_size != DIGEST_SIZE)
 		return -ERR_STORE;
-	return set_has(&g->layers, key->mv_data) ? 0 : set_add(&g->dead_layers, key->mv_data);
+	return digest_set_has(&g->live.layers, key->mv_data)
+		       ? 0
+		       : digest_set_add(&g->dead_layers, key->mv_data);
 }
 
-static int mark_block(struct gc *g, const struct chunk_record *c)
-{
-	if (c->block >= g->mark_blocks[c->pack]) {
-		uint32_t n = c->block < 1u << 20 ? 1u << 20 : c->block + c->block / 2;
-		uint64_t *v = calloc(n / 64 + 1, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		if (g->marks[c->pack])
-			memcpy(v, g->marks[c->pack],
-				(g->mark_blocks[c->pack] / 64 + 1) * sizeof(*v));
-		free(g->marks[c->pack]);
-		g->marks[c->pack] = v;
-		g->mark_blocks[c->pack] = n;
-	}
-	g->marks[c->pack][c->block / 64] |= 1ull << c->block % 64;
-	return 0;
-}
-
-static bool is_marked(const struct gc *g, const struct chunk_record *c)
-{
-	return c->block < g->mark_blocks[c->pack] &&
-	       g->marks[c->pack][c->block / 64] >> c->block % 64 & 1;
-}
-
-/* Marks the chunks of one index. */
-static int mark_index(
-	struct gc *g, MDB_txn *txn, enum store_file kind, const struct digest *name, struct err *e)
-{
-	_cleanup_(index_closep) struct index *x = NULL;
-	_cleanup_close_ int fd = -1;
-	int r = store_file_open(g->s, kind, name, &fd, e);
-
-	if (r == 0)
-		r = index_open(fd, &x, e);
-	if (r < 0)
-		return r;
-	for (uint64_t n = 0; n < index_info(x)->chunks; n++) {
-		struct chunk_record rec;
-		struct chunk c;
-
-		index_chunk(x, n, &c);
-		r = record_chunk(g->s, txn, &c.digest, &rec);
-		if (r == 0)
-			r = mark_block(g, &rec);
-		if (r < 0)
-			return err_sys(e, r, "cannot mark chunks");
-	}
-	return 0;
-}
-
-/* `set` is sorted; the same may be in it several times. */
-static int mark_set(struct gc *g, MDB_txn *txn, enum store_file kind, const struct digest_set *set,
-	struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < set->n; i++)
-		if (!i || !digest_equal(&set->v[i], &set->v[i - 1]))
-			r = mark_index(g, txn, kind, &set->v[i], e);
-	return r;
-}
-
-static int judge_chunk(void *ctx, const MDB_val *key, const MDB_val *value)
-{
-	struct chunk_record c;
-	struct gc *g = ctx;
-	int r = record_read_chunk(value, &c);
-
-	if (r < 0 || key->mv_size != DIGEST_SIZE)
-		return -ERR_STORE;
-	if (is_marked(g, &c))
-		return 0;
-	if (g->n_dead == g->room_dead) {
-		size_t room = g->room_dead * 2 + 1024;
-		struct dead_chunk *v = reallocarray(g->dead, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		g->dead = v;
-		g->room_dead = room;
-	}
-	memcpy(g->dead[g->n_dead].digest.b, key->mv_data, DIGEST_SIZE);
-	g->dead[g->n_dead++].at = (struct extent){c.pack, c.block, chunk_blocks(c.size)};
-	return 0;
-}
-
-static int judge_all(struct gc *g, struct err *e)
+static int find_dead_images(struct gc *g, struct err *e)
 {
 	_cleanup_txn_ MDB_txn *txn = NULL;
+	size_t damaged = 0;
 	int r = txn_begin(g->s, false, &txn, e);
 
-	if (r < 0)
-		return r;
-	r = record_for_each(g->s, txn, g->s->names, note_name, g);
-	set_sort(&g->named);
 	if (r == 0)
 		r = record_for_each(g->s, txn, g->s->images, judge_image, g);
-	set_sort(&g->images);
-	set_sort(&g->layers);
 	if (r == 0)
 		r = record_for_each(g->s, txn, g->s->layers, judge_layer, g);
 	if (r == 0)
-		r = mark_set(g, txn, STORE_LAYER, &g->layers, e);
-	if (r == 0) /* a layer may have been cut anew, at another chunk size */
-		r = mark_set(g, txn, STORE_IMAGE, &g->images, e);
-	if (r == 0)
-		r = record_for_each(g->s, txn, g->s->chunks, judge_chunk, g);
-	return r < 0 ? err_sys(e, r, "cannot read the records of the store") : 0;
+		r = record_count_damaged(g->s, txn, &damaged);
+	digest_set_sort(&g->dead_images);
+	digest_set_sort(&g->dead_layers);
+	g->damage = damaged > 0;
+	g->stats.images = g->dead_images.n;
+	g->stats.layers = g->dead_layers.n;
+	return bad_records(e, r);
 }
 
-static int delete_all(MDB_txn *txn, MDB_dbi dbi, const struct digest_set *set)
+static int remove_file(struct gc *g, int dirfd, const char *name, struct err *e)
 {
-	for (size_t i = 0; i < set->n; i++) {
-		MDB_val key = {DIGEST_SIZE, set->v[i].b};
-		int r = mdb_del(txn, dbi, &key, NULL);
+	struct stat st;
 
-		if (r)
-			return store_code(r);
-	}
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		(!g->o.dry_run && unlinkat(dirfd, name, 0) < 0))
+		return errno == ENOENT
+			       ? 0
+			       : err_sys(e, -errno, "cannot remove %s of %s", name, g->s->path);
+	g->stats.files++;
+	g->stats.bytes += st.st_nlink == 1 ? (uint64_t)st.st_blocks * 512 : 0;
 	return 0;
 }
 
-static int order_of_places(const void *pa, const void *pb)
+/*
+ * A local index that outlived its image's record would be taken for that of the same image when it
+ * is imported again: so they go first, and durably.
+ */
+static int remove_local_indexes(struct gc *g, struct err *e)
 {
-	const struct extent *a = &((const struct dead_chunk *)pa)->at;
-	const struct extent *b = &((const struct dead_chunk *)pb)->at;
-
-	if (a->pack != b->pack)
-		return a->pack < b->pack ? -1 : 1;
-	return (a->block > b->block) - (a->block < b->block);
-}
-
-/* Holds the dead chunks' space until it is punched, neighbours as one. */
-static int hold_dead(struct gc *g, MDB_txn *txn)
-{
-	struct extent run = {0};
+	char name[STORE_NAME_MAX];
 	int r = 0;
 
-	if (g->n_dead)
-		qsort(g->dead, g->n_dead, sizeof(*g->dead), order_of_places);
-	for (size_t i = 0; r == 0 && i < g->n_dead; i++) {
-		const struct extent *x = &g->dead[i].at;
-
-		if (run.blocks && x->pack == run.pack && x->block == run.block + run.blocks) {
-			run.blocks += x->blocks;
-			continue;
-		}
-		if (run.blocks)
-			r = space_hold_this(g->s, txn, g->session, &run);
-		run = *x;
+	for (size_t i = 0; r == 0 && i < g->dead_images.n; i++)
+		r = remove_file(g, g->s->dirfd,
+			store_file_name(STORE_LOCAL, &g->dead_images.v[i], name), e);
+	if (r == 0 && g->dead_images.n) {
+		r = io_fsync_dir(g->s->dirfd, "local");
+		if (r < 0)
+			r = err_sys(e, r, "cannot write %s/local", g->s->path);
 	}
-	return r == 0 && run.blocks ? space_hold_this(g->s, txn, g->session, &run) : r;
+	return r;
 }
 
-/* Out of the records, as one transaction. */
-static int delete_records(struct gc *g, struct err *e)
+static int forget_damage(struct gc *g, MDB_txn *txn, enum damaged_kind kind, const struct digest *d)
+{
+	int r = g->damage ? record_delete_damaged(g->s, txn, kind, d) : 0;
+
+	return r < 0 ? r : 0;
+}
+
+static int delete_set(struct gc *g, MDB_txn *txn, MDB_dbi dbi, const struct digest_set *set,
+	enum damaged_kind kind)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < set->n; i++) {
+		MDB_val key = {DIGEST_SIZE, set->v[i].b};
+
+		r = store_code(mdb_del(txn, dbi, &key, NULL));
+		if (r == 0)
+			r = forget_damage(g, txn, kind, &set->v[i]);
+	}
+	return r;
+}
+
+static int delete_images(struct gc *g, struct err *e)
 {
 	_cleanup_txn_ MDB_txn *txn = NULL;
-	char name[STORE_NAME_MAX];
-	int r;
+	int r = txn_begin(g->s, true, &txn, e);
 
-	for (size_t i = 0; i < g->dead_images.n; i++)
-		unlinkat(g->s->dirfd, store_file_name(STORE_LOCAL, &g->dead_images.v[i], name), 0);
-	r = txn_begin(g->s, true, &txn, e);
-	if (r < 0)
-		return r;
-	r = delete_all(txn, g->s->images, &g->dead_images);
 	if (r == 0)
-		r = delete_all(txn, g->s->layers, &g->dead_layers);
-	for (size_t i = 0; r == 0 && i < g->n_dead; i++) {
-		MDB_val key = {DIGEST_SIZE, g->dead[i].digest.b};
-
-		r = store_code(mdb_del(txn, g->s->chunks, &key, NULL));
-	}
+		r = delete_set(g, txn, g->s->images, &g->dead_images, DAMAGED_IMAGE);
 	if (r == 0)
-		r = hold_dead(g, txn);
+		r = delete_set(g, txn, g->s->layers, &g->dead_layers, DAMAGED_LAYER);
 	if (r < 0)
 		return err_sys(e, r, "cannot write the records of the store");
 	return txn_commit(&txn, e);
 }
 
-/* A file of layers/, images/ or local/ that belongs to nothing live. */
+/* ---- delete: files ------------------------------------------------------------------------ */
+
+/*
+ * A file that belongs to nothing live. Nobody else makes files now, for we have LOCK_GC alone; but
+ * a dry run counts what is surely dead, if imports are running.
+ */
 static bool is_leftover(const struct gc *g, const char *dir, const char *name)
 {
+	bool layer = strcmp(dir, "layers") == 0;
 	char hex[DIGEST_HEX_SIZE + 1] = {0};
 	struct digest d;
 
 	if (strcmp(dir, "tmp") == 0)
-		return true;
+		return !g->busy;
 	if (strcspn(name, ".") != DIGEST_HEX_SIZE)
 		return false;
 	memcpy(hex, name, DIGEST_HEX_SIZE);
 	if (digest_parse_hex(hex, &d) < 0)
 		return false;
-	return !set_has(strcmp(dir, "layers") == 0 ? &g->layers : &g->images, d.b);
+	if (g->busy)
+		return digest_set_has(layer ? &g->dead_layers : &g->dead_images, d.b);
+	return !digest_set_has(layer ? &g->live.layers : &g->live.images, d.b);
 }
 
-static int remove_leftovers(struct gc *g, const char *dir, struct err *e)
+static int remove_leftovers_in(struct gc *g, const char *dir, struct err *e)
 {
 	int fd = openat(g->s->dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closedirp) DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *de;
+	int r = 0;
 
 	if (!d)
 		return err_sys(e, -errno, "cannot read %s/%s", g->s->path, dir);
-	while ((de = readdir(d))) {
-		if (de->d_name[0] == '.' || !is_leftover(g, dir, de->d_name))
-			continue;
-		g->stats.files++;
-		if (!g->dry_run && unlinkat(fd, de->d_name, 0) < 0 && errno != ENOENT)
-			return err_sys(
-				e, -errno, "cannot remove %s/%s/%s", g->s->path, dir, de->d_name);
-	}
-	return 0;
+	while (r == 0 && (de = readdir(d)))
+		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 &&
+			is_leftover(g, dir, de->d_name))
+			r = remove_file(g, fd, de->d_name, e);
+	return r;
 }
 
-#define FREE_BATCH 256
-
-/* Takes up to a batch of what anybody holds out of the records, punches it and frees it. */
-static int free_some(struct gc *g, MDB_txn *txn, size_t *ret_n, struct err *e)
-{
-	for (*ret_n = 0; *ret_n < FREE_BATCH; ++*ret_n) {
-		uint64_t session = 0;
-		struct extent x;
-		int r = space_next_held(g->s, txn, &session, &x);
-
-		if (r)
-			return r < 0 ? r : 0;
-		r = pack_punch(g->s, &x, e);
-		if (r == 0)
-			r = space_forget(g->s, txn, session, &x);
-		if (r == 0)
-			r = space_free(g->s, txn, &x);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* What is held, by us and by sessions that died: none of them runs now (LOCK_GC). */
-static int free_held(struct gc *g, struct err *e)
-{
-	size_t n;
-
-	do {
-		_cleanup_txn_ MDB_txn *txn = NULL;
-		int r = txn_begin(g->s, true, &txn, e);
-
-		if (r == 0)
-			r = free_some(g, txn, &n, e);
-		if (r < 0)
-			return err_sys(e, r, "cannot free space in the packs");
-		r = txn_commit(&txn, e);
-		if (r < 0)
-			return r;
-	} while (n == FREE_BATCH);
-	return 0;
-}
-
-static int free_all(struct gc *g, struct err *e)
+static int remove_leftovers(struct gc *g, struct err *e)
 {
 	static const char *const dirs[] = {"layers", "images", "local", "tmp"};
 	int r = 0;
 
-	if (!g->dry_run)
-		r = delete_records(g, e);
 	for (size_t i = 0; r == 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++)
-		r = remove_leftovers(g, dirs[i], e);
-	return r < 0 || g->dry_run ? r : free_held(g, e);
+		r = remove_leftovers_in(g, dirs[i], e);
+	return r;
 }
 
-/* What the packs take on the file system. */
-static uint64_t packs_bytes(struct gc *g)
+/* ---- delete: chunks ----------------------------------------------------------------------- */
+
+/* Deletes the record whose digest begins so, if it is there still, and dead still. */
+static int delete_chunk(struct gc *g, MDB_txn *txn, MDB_cursor *c, uint64_t prefix)
 {
-	uint64_t bytes = 0;
-
-	for (uint16_t pack = 0; pack < PACKS_MAX; pack++) {
-		char name[PACK_NAME_MAX];
-		struct stat st;
-
-		if (fstatat(g->s->dirfd, pack_name(pack, name), &st, 0) == 0)
-			bytes += (uint64_t)st.st_blocks * 512;
-	}
-	return bytes;
-}
-
-static void gc_done(struct gc *g)
-{
-	free(g->named.v);
-	free(g->images.v);
-	free(g->layers.v);
-	free(g->dead_images.v);
-	free(g->dead_layers.v);
-	for (size_t i = 0; i < PACKS_MAX; i++)
-		free(g->marks[i]);
-	free(g->dead);
-}
-
-int store_gc(struct store *s, bool dry_run, struct gc_stats *ret, struct err *e)
-{
-	_cleanup_(gc_done) struct gc g = {.s = s, .dry_run = dry_run};
-	_cleanup_lock_ struct lock lock = LOCK_NONE;
-	uint64_t before, after;
+	struct digest d = {0};
+	MDB_val key = {DIGEST_SIZE, d.b}, value;
+	struct chunk_record rec;
 	int r;
 
-	if (getrandom(&g.session, sizeof(g.session), 0) != sizeof(g.session))
-		return err_sys(e, -errno, "cannot begin to collect");
-	g.session >>= 4;
-	r = lock_take(s, LOCK_GC, 0, true, true, &lock, e);
+	memcpy(d.b, &prefix, sizeof(prefix));
+	r = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
+	if (r == MDB_NOTFOUND)
+		return 0;
+	if (r || key.mv_size != DIGEST_SIZE || record_read_chunk(&value, &rec) < 0)
+		return r ? store_code(r) : -ERR_STORE;
+	memcpy(d.b, key.mv_data, DIGEST_SIZE);
+	if (memcmp(d.b, &prefix, sizeof(prefix)) != 0 || live_has_chunk(&g->live, &d))
+		return 0;
+	r = store_code(mdb_cursor_del(c, 0));
 	if (r == 0)
-		r = judge_all(&g, e);
+		r = forget_damage(g, txn, DAMAGED_CHUNK, &d);
+	if (r == 0 && rec.size)
+		r = add_place(g, &rec);
+	g->stats.chunks++;
+	return r;
+}
+
+static int order_of_places(const void *a, const void *b)
+{
+	return extent_order(a, b);
+}
+
+/* Sorts them, and joins neighbours. */
+static void join_places(struct gc *g)
+{
+	size_t n = 0;
+
+	if (g->n_places)
+		qsort(g->places, g->n_places, sizeof(*g->places), order_of_places);
+	for (size_t i = 0; i < g->n_places; i++)
+		if (!n || !extent_join(&g->places[n - 1], &g->places[i]))
+			g->places[n++] = g->places[i];
+	g->n_places = n;
+}
+
+/*
+ * The next batch, whose space becomes held by us. Each batch has a session number of its own: what
+ * it holds then lies together in the records, instead of among what those before it hold.
+ */
+static int delete_batch(struct gc *g, MDB_txn *txn)
+{
+	size_t end = g->n_dead - g->next < g->batch ? g->n_dead : g->next + g->batch;
+	MDB_cursor *c;
+	int r = store_code(mdb_cursor_open(txn, g->s->chunks, &c));
+
 	if (r < 0)
 		return r;
-	g.stats.images = g.dead_images.n;
-	g.stats.layers = g.dead_layers.n;
-	g.stats.chunks = g.n_dead;
-	for (size_t i = 0; dry_run && i < g.n_dead; i++)
-		g.stats.bytes += (uint64_t)g.dead[i].at.blocks * PACK_BLOCK_SIZE;
-	before = packs_bytes(&g);
-	r = free_all(&g, e);
-	if (r < 0)
-		return r;
-	*ret = g.stats;
-	after = packs_bytes(&g);
-	if (!dry_run)
-		ret->bytes = before > after ? before - after : 0;
+	g->n_places = 0;
+	for (; r == 0 && g->next < end; g->next++)
+		r = delete_chunk(g, txn, c, g->dead[g->next]);
+	mdb_cursor_close(c);
+	join_places(g);
+	for (size_t i = 0; r == 0 && i < g->n_places; i++)
+		r = space_hold_this(g->s, txn, g->session, &g->places[i]);
+	if ((g->session + 1) % LOCK_SESSION_NUMBERS)
+		g->session++;
+	return r;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static int delete_chunks(struct gc *g, struct err *e)
+{
+	uint64_t deadline = now_ms() + ROUND_MS;
+
+	g->phase = GC_DELETE;
+	while (g->next < g->n_dead && now_ms() < deadline) {
+		_cleanup_txn_ MDB_txn *txn = NULL;
+		int r = txn_begin(g->s, true, &txn, e);
+
+		if (r == 0)
+			r = delete_batch(g, txn);
+		if (r < 0)
+			return err_sys(e, r, "cannot write the records of the store");
+		r = txn_commit(&txn, e);
+		if (r < 0)
+			return r;
+		report(g, g->next, g->n_dead);
+	}
 	return 0;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+/* Waits for running imports; first those that begin meanwhile go before us, then we before them. */
+static int take_gc_alone(struct gc *g, struct lock *ret, struct err *e)
+{
+	_cleanup_lock_ struct lock turn = LOCK_NONE;
+	uint64_t deadline = now_ms() + PATIENCE_MS;
+	int r = lock_take(g->s, LOCK_GC, 0, true, false, ret, e);
+
+	if (r == 1)
+		log_debug("gc: waiting for running imports");
+	while (r == 1 && now_ms() < deadline) {
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+		r = lock_take(g->s, LOCK_GC, 0, true, false, ret, e);
+	}
+	if (r != 1)
+		return r;
+	r = lock_take(g->s, LOCK_TURN, 0, true, true, &turn, e);
+	return r < 0 ? r : lock_take(g->s, LOCK_GC, 0, true, true, ret, e);
+}
+
+static int delete_round(struct gc *g, bool first, struct err *e)
+{
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
+	int r = take_gc_alone(g, &lock, e);
+
+	g->live.progress = NULL;
+	if (r == 0)
+		r = live_update(&g->live, e);
+	if (r == 0 && first)
+		r = find_dead_images(g, e);
+	if (r == 0 && first)
+		r = remove_local_indexes(g, e);
+	if (r == 0 && first)
+		r = delete_images(g, e);
+	if (r == 0 && first)
+		r = remove_leftovers(g, e);
+	return r < 0 ? r : delete_chunks(g, e);
+}
+
+static int free_space(struct gc *g, struct err *e)
+{
+	struct reclaim q = {
+		.session = g->o.dry_run ? 0 : g->session,
+		.dead = true,
+		.dry_run = g->o.dry_run,
+		.progress = report,
+		.progress_ctx = g,
+	};
+	uint64_t bytes = 0;
+	int r;
+
+	g->phase = GC_FREE;
+	live_done(&g->live);
+	r = reclaim_held(g->s, &q, &bytes, e);
+	g->stats.pack_bytes += bytes;
+	g->stats.bytes += g->stats.pack_bytes;
+	return r;
+}
+
+static int collect(struct gc *g, struct err *e)
+{
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
+	int r = lock_take(g->s, LOCK_COLLECT, 0, true, false, &lock, e);
+
+	if (r == 1) {
+		log_debug("gc: waiting for another gc");
+		r = lock_take(g->s, LOCK_COLLECT, 0, true, true, &lock, e);
+	}
+	if (r == 0)
+		r = mark(g, e);
+	if (r == 0)
+		r = lock_session(g->s, &g->session, &g->session_lock, e);
+	if (r == 0)
+		r = delete_round(g, true, e);
+	while (r == 0 && g->next < g->n_dead)
+		r = delete_round(g, false, e);
+	return r < 0 ? r : free_space(g, e);
+}
+
+static int count_places(struct gc *g, struct err *e)
+{
+	int r = 0;
+
+	g->stats.chunks = g->n_places;
+	join_places(g);
+	for (size_t i = 0; r == 0 && i < g->n_places; i++) {
+		uint64_t bytes = 0;
+
+		r = pack_data_bytes(g->s, &g->places[i], &bytes, e);
+		g->stats.pack_bytes += bytes;
+	}
+	return r;
+}
+
+static int dry_run(struct gc *g, struct err *e)
+{
+	_cleanup_lock_ struct lock lock = LOCK_NONE; /* keeps what a gc would remove */
+	int r = lock_test(g->s, LOCK_GC, 0, e);
+
+	g->busy = r == 1;
+	if (r >= 0)
+		r = lock_take(g->s, LOCK_GC, 0, false, true, &lock, e);
+	if (r == 0)
+		r = mark(g, e);
+	if (r == 0)
+		r = find_dead_images(g, e);
+	if (r == 0)
+		r = remove_leftovers(g, e);
+	if (r == 0)
+		r = count_places(g, e);
+	return r < 0 ? r : free_space(g, e);
+}
+
+int store_gc(struct store *s, const struct gc_options *o, struct gc_stats *ret, struct err *e)
+{
+	_cleanup_(gc_done) struct gc g = {.s = s, .session_lock = LOCK_NONE};
+	int r;
+
+	if (o)
+		g.o = *o;
+	r = g.o.dry_run ? dry_run(&g, e) : collect(&g, e);
+	if (r == 0)
+		*ret = g.stats;
+	return r;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest.h"
+#include "reclaim.h"
 #include "util/bytes.h"
 #include "util/io.h"
 #include "util/log.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
 
 #define HOLD_BLOCKS  ((uint32_t)(64 << 20) / PACK_BLOCK_SIZE) /* taken at a time */
 #define WRITE_BUFFER ((size_t)1 << 20)
@@ -14,6 +14,7 @@
 struct pending_chunk {
 	struct digest digest;
 	struct chunk_record at;
+	bool healed; /* it was damaged, and is written in its place */
 };
 
 struct held {
@@ -57,6 +58,7 @@ struct ingest {
 int ingest_begin(struct store *s, struct ingest **ret, struct err *e)
 {
 	_cleanup_(ingest_freep) struct ingest *g = calloc(1, sizeof(*g));
+	_cleanup_lock_ struct lock turn = LOCK_NONE;
 	int r;
 
 	if (!g)
@@ -66,18 +68,13 @@ int ingest_begin(struct store *s, struct ingest **ret, struct err *e)
 	g->buffer = malloc(WRITE_BUFFER);
 	if (!g->buffer)
 		return err_sys(e, -ENOMEM, "cannot begin to write");
-	r = lock_take(s, LOCK_GC, 0, false, true, &g->gc, e);
-	if (r < 0)
-		return r;
-	do {
-		if (getrandom(&g->session, sizeof(g->session), 0) != sizeof(g->session))
-			return err_sys(e, -errno, "cannot begin to write");
-		g->session >>= 4;
-		r = lock_take(s, LOCK_SESSION, g->session, true, false, &g->session_lock, e);
-	} while (r == 1);
-	if (r < 0)
-		return r;
-	r = txn_begin(s, false, &g->read, e);
+	r = lock_take(s, LOCK_TURN, 0, false, true, &turn, e);
+	if (r == 0)
+		r = lock_take(s, LOCK_GC, 0, false, true, &g->gc, e);
+	if (r == 0)
+		r = lock_session(s, &g->session, &g->session_lock, e);
+	if (r == 0)
+		r = txn_begin(s, false, &g->read, e);
 	if (r < 0)
 		return r;
 	mdb_txn_reset(g->read);
@@ -169,6 +166,8 @@ static int hold_more(struct ingest *g, uint32_t least, struct err *e)
 	int r = g->n_held ? flush(g, e) : 0;
 
 	if (r == 0)
+		r = records_reserve(g->s, 0, e);
+	if (r == 0)
 		r = txn_begin(g->s, true, &txn, e);
 	if (r < 0)
 		return r;
@@ -215,22 +214,71 @@ static int append(struct ingest *g, const uint8_t *p, uint32_t size, struct err 
 	return 0;
 }
 
-static int in_store(struct ingest *g, const struct digest *d, struct err *e)
+/* 0 = the store has the chunk; 1 = it has not; 2 = it has it at *ret, damaged. */
+static int in_store(
+	struct ingest *g, const struct digest *d, struct chunk_record *ret, struct err *e)
 {
-	struct chunk_record c;
+	size_t damaged = 0;
 	int r = mdb_txn_renew(g->read);
 
 	if (r)
 		return err_sys(e, store_code(r), "cannot read the records of the store");
-	r = record_chunk(g->s, g->read, d, &c);
+	r = record_chunk(g->s, g->read, d, ret);
+	if (r == 0)
+		r = record_count_damaged(g->s, g->read, &damaged);
+	if (r == 0 && damaged) {
+		r = record_damaged(g->s, g->read, DAMAGED_CHUNK, d);
+		r = r < 0 ? r : r ? 0 : 2;
+	}
 	mdb_txn_reset(g->read);
 	return r < 0 ? err_sys(e, r, "cannot read the records of the store") : r;
+}
+
+/* The right bytes in the place of a damaged chunk. Until commit it stays known as damaged. */
+static int write_in_place(
+	struct ingest *g, const struct chunk_record *c, const void *p, uint32_t size, struct err *e)
+{
+	static const uint8_t zeros[PACK_BLOCK_SIZE];
+	const uint64_t off = (uint64_t)c->block * PACK_BLOCK_SIZE;
+	int fd, r;
+
+	if (c->size != size)
+		return err_set(e, -ERR_STORE,
+			"the store is damaged: the record of a chunk has another size than the "
+			"chunk");
+	r = pack_open(g->s, c->pack, &fd, e);
+	if (r < 0)
+		return r;
+	r = io_pwrite_full(fd, p, size, off);
+	if (r == 0)
+		r = io_pwrite_full(fd, zeros, -size & (PACK_BLOCK_SIZE - 1), off + size);
+	return r < 0 ? err_sys(e, r, "cannot write packs/%u.pack", c->pack) : 0;
+}
+
+static void note_pending(struct ingest *g, size_t slot, const struct pending_chunk *c)
+{
+	g->chunks[g->n_chunks] = *c;
+	g->table[slot] = (uint32_t)++g->n_chunks;
+	g->stats.new_chunks += !c->healed;
+	g->stats.new_bytes += c->healed ? 0 : c->at.size;
+	g->stats.healed_chunks += c->healed;
+}
+
+static int heal(struct ingest *g, size_t slot, const struct digest *d,
+	const struct chunk_record *at, const void *p, uint32_t size, struct err *e)
+{
+	int r = write_in_place(g, at, p, size, e);
+
+	if (r == 0)
+		note_pending(g, slot, &(struct pending_chunk){*d, *at, true});
+	return r;
 }
 
 int ingest_chunk(
 	struct ingest *g, const struct digest *d, const void *p, uint32_t size, struct err *e)
 {
 	uint32_t blocks = chunk_blocks(size);
+	struct chunk_record at;
 	struct held *h;
 	size_t slot;
 	int r;
@@ -241,9 +289,11 @@ int ingest_chunk(
 	slot = pending_slot(g, d);
 	if (g->table[slot])
 		return 1;
-	r = in_store(g, d, e);
+	r = in_store(g, d, &at, e);
 	if (r <= 0)
 		return r < 0 ? r : 1;
+	if (r == 2)
+		return heal(g, slot, d, &at, p, size, e);
 	h = g->n_held ? &g->held[g->n_held - 1] : NULL;
 	if (!h || h->x.blocks - h->used < blocks) {
 		r = hold_more(g, blocks, e);
@@ -251,13 +301,8 @@ int ingest_chunk(
 			return r;
 		h = &g->held[g->n_held - 1];
 	}
-	g->chunks[g->n_chunks] = (struct pending_chunk){
-		.digest = *d,
-		.at = {.pack = h->x.pack, .block = h->x.block + h->used, .size = size},
-	};
-	g->table[slot] = (uint32_t)++g->n_chunks;
-	g->stats.new_chunks++;
-	g->stats.new_bytes += size;
+	at = (struct chunk_record){.pack = h->x.pack, .block = h->x.block + h->used, .size = size};
+	note_pending(g, slot, &(struct pending_chunk){*d, at, false});
 	return append(g, p, size, e);
 }
 
@@ -333,16 +378,13 @@ static int sync_packs(struct ingest *g, struct err *e)
 
 	for (size_t i = 0; i < g->n_held; i++)
 		touched[g->held[i].x.pack] = true;
+	for (size_t i = 0; i < g->n_chunks; i++)
+		touched[g->chunks[i].at.pack] = true;
 	for (uint16_t pack = 0; pack < PACKS_MAX; pack++) {
-		int fd, r;
+		int r = touched[pack] ? pack_sync(g->s, pack, e) : 0;
 
-		if (!touched[pack])
-			continue;
-		r = pack_open(g->s, pack, &fd, e);
 		if (r < 0)
 			return r;
-		if (fdatasync(fd) < 0)
-			return err_sys(e, -errno, "cannot write packs/%u.pack", pack);
 	}
 	return 0;
 }
@@ -367,17 +409,22 @@ static int image_recorded(struct ingest *g, MDB_txn *txn, const struct digest *m
 	return record_image(g->s, txn, manifest, &rec);
 }
 
-/* A file that a record names already, which another ingest has made meanwhile, stays (S4). */
+/*
+ * A file that a record names already, which another ingest has made meanwhile, stays (S4), unless
+ * it is known to be damaged.
+ */
 static int place_file(struct ingest *g, MDB_txn *txn, const struct pending_file *f)
 {
+	const bool layer = f->kind == STORE_LAYER || f->kind == STORE_SPLIT;
 	char name[STORE_NAME_MAX];
 	struct digest index;
-	int r = f->kind == STORE_LAYER ? record_layer(g->s, txn, &f->digest, &index)
-				       : image_recorded(g, txn, &f->digest);
+	int damaged, r = layer ? record_layer(g->s, txn, &f->digest, &index)
+			       : image_recorded(g, txn, &f->digest);
 
-	if (r < 0)
-		return r;
-	if (r == 0)
+	damaged = record_damaged(g->s, txn, layer ? DAMAGED_LAYER : DAMAGED_IMAGE, &f->digest);
+	if (r < 0 || damaged < 0)
+		return r < 0 ? r : damaged;
+	if (r == 0 && damaged)
 		return unlinkat(g->s->dirfd, f->temp, 0) < 0 ? -errno : 0;
 	store_file_name(f->kind, &f->digest, name);
 	return renameat(g->s->dirfd, f->temp, g->s->dirfd, name) < 0 ? -errno : 0;
@@ -404,24 +451,34 @@ static int order_of_digests(const void *pa, const void *pb)
 }
 
 /*
- * Records the chunks, in the order of the tree that takes them in. One that another ingest has
- * recorded meanwhile stays that one's; ours goes to `lost`, still held.
+ * Records one chunk. 1 = another ingest has recorded it meanwhile, and it stays that one's; ours is
+ * lost, and held until it is reclaimed.
  */
-static int record_chunks(struct ingest *g, MDB_txn *txn, struct extent *lost, size_t *n_lost)
+static int record_one(struct ingest *g, MDB_txn *txn, const struct pending_chunk *c)
+{
+	int r = c->healed ? 0 : record_put_chunk(g->s, txn, &c->digest, &c->at);
+	struct extent x = {c->at.pack, c->at.block, chunk_blocks(c->at.size)};
+
+	if (r == 1) {
+		r = space_hold_this(g->s, txn, g->session, &x);
+		return r < 0 ? r : 1;
+	}
+	if (r == 0) /* it may have been known as damaged for want of a record, too */
+		r = record_delete_damaged(g->s, txn, DAMAGED_CHUNK, &c->digest);
+	return r < 0 ? r : 0;
+}
+
+/* In the order of the tree that takes them in. */
+static int record_chunks(struct ingest *g, MDB_txn *txn, bool *ret_lost)
 {
 	if (g->n_chunks)
 		qsort(g->chunks, g->n_chunks, sizeof(*g->chunks), order_of_digests);
 	for (size_t i = 0; i < g->n_chunks; i++) {
-		const struct chunk_record *c = &g->chunks[i].at;
-		struct extent x = {c->pack, c->block, chunk_blocks(c->size)};
-		int r = record_put_chunk(g->s, txn, &g->chunks[i].digest, c);
+		int r = record_one(g, txn, &g->chunks[i]);
 
-		if (r == 1) {
-			lost[(*n_lost)++] = x;
-			r = space_hold_this(g->s, txn, g->session, &x);
-		}
 		if (r < 0)
 			return r;
+		*ret_lost |= r == 1;
 	}
 	return 0;
 }
@@ -443,114 +500,111 @@ static int settle_held(struct ingest *g, MDB_txn *txn)
 	return 0;
 }
 
+/* A layer or image that was damaged is recorded anew: its files are. */
 static int record_layers(struct ingest *g, MDB_txn *txn)
 {
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < g->n_layers; i++) {
+		const struct pending_layer *l = &g->layers[i];
 		struct digest index;
+		int damaged = record_delete_damaged(g->s, txn, DAMAGED_LAYER, &l->diff_id);
 
-		r = record_layer(g->s, txn, &g->layers[i].diff_id, &index);
-		if (r == 1)
-			r = record_put_layer(g->s, txn, &g->layers[i].diff_id, &g->layers[i].index);
+		r = damaged < 0 ? damaged : record_layer(g->s, txn, &l->diff_id, &index);
+		if (r == 1 || (r == 0 && damaged == 0))
+			r = record_put_layer(g->s, txn, &l->diff_id, &l->index);
 	}
 	return r < 0 ? r : 0;
 }
 
+/* 1 = the image was recorded before, and stays as it is. */
+static int record_this_image(struct ingest *g, MDB_txn *txn, const struct image_record *rec)
+{
+	int damaged = record_delete_damaged(g->s, txn, DAMAGED_IMAGE, &rec->manifest);
+	int r = damaged < 0 ? damaged : image_recorded(g, txn, &rec->manifest);
+
+	if (r == 1 || (r == 0 && damaged == 0))
+		return record_put_image(g->s, txn, rec);
+	return r < 0 ? r : 1;
+}
+
 /* 1 = the image was recorded before. */
 static int record_all(struct ingest *g, MDB_txn *txn, const struct image_record *rec,
-	const char *name, struct extent *lost, size_t *n_lost)
+	const char *name, bool *ret_lost)
 {
 	bool known = false;
 	int r = settle_held(g, txn);
 
 	if (r == 0)
-		r = record_chunks(g, txn, lost, n_lost);
+		r = record_chunks(g, txn, ret_lost);
 	if (r == 0)
 		r = record_layers(g, txn);
 	if (r == 0 && rec) {
-		r = image_recorded(g, txn, &rec->manifest);
-		known = r == 0;
-		if (r == 1)
-			r = record_put_image(g->s, txn, rec);
+		r = record_this_image(g, txn, rec);
+		known = r == 1;
+		r = r < 0 ? r : 0;
 	}
 	if (r == 0 && rec && name)
 		r = record_put_name(g->s, txn, name, &rec->manifest);
 	return r < 0 ? r : known;
 }
 
-/*
- * Within a transaction, and only what the records say is held: if a commit failed in a way that
- * leaves open whether it took place, nothing that may be in use is touched.
- */
-static int give_back(struct ingest *g, const struct extent *x, size_t n, struct err *e)
+/* What the records say that we hold, and nothing else. */
+static int give_back(struct ingest *g)
 {
-	_cleanup_txn_ MDB_txn *txn = NULL;
-	int r = txn_begin(g->s, true, &txn, e);
-
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = space_forget(g->s, txn, g->session, &x[i]);
-		if (r == 0)
-			r = pack_punch(g->s, &x[i], e);
-		if (r == 0)
-			r = space_free(g->s, txn, &x[i]);
-	}
-	if (r < 0)
-		return err_sys(e, r, "cannot write the records of the store");
-	return txn_commit(&txn, e);
+	return reclaim_held(g->s, &(struct reclaim){.session = g->session}, NULL, NULL);
 }
 
 int ingest_commit(struct ingest *g, const struct image_record *rec, const char *name, struct err *e)
 {
-	_cleanup_free_ struct extent *lost = calloc(g->n_chunks + 1, sizeof(*lost));
 	_cleanup_txn_ MDB_txn *txn = NULL;
-	size_t n_lost = 0;
-	int known, r = lost ? 0 : err_sys(e, -ENOMEM, "cannot write");
+	bool lost = false;
+	int known, r = g->n_held ? flush(g, e) : 0;
 
-	if (r == 0 && g->n_held)
-		r = flush(g, e);
 	if (r == 0)
 		r = sync_packs(g, e);
 	if (r == 0)
 		r = sync_files(g, e);
+	if (r == 0)
+		r = records_reserve(g->s, g->n_chunks, e);
 	if (r == 0)
 		r = txn_begin(g->s, true, &txn, e);
 	if (r == 0)
 		r = place_files(g, txn, e);
 	if (r < 0)
 		return r;
-	known = record_all(g, txn, rec, name, lost, &n_lost);
+	known = record_all(g, txn, rec, name, &lost);
 	if (known < 0)
 		return err_sys(e, known, "cannot write the records of the store");
 	r = txn_commit(&txn, e);
 	if (r < 0)
 		return r;
 	g->committed = true;
-	if (n_lost && give_back(g, lost, n_lost, NULL) < 0)
+	if (lost && give_back(g) < 0)
 		log_debug("space of chunks stored twice is left to gc");
 	return known;
 }
 
-/* As far as it goes: what stays held is gc's. */
+/*
+ * As far as it goes: what stays held is gc's. Only what the records say is held: if a commit failed
+ * in a way that leaves open whether it took place, nothing that may be in use is touched.
+ */
 static void roll_back(struct ingest *g)
 {
-	_cleanup_free_ struct extent *x = calloc(g->n_held + 1, sizeof(*x));
-	char name[STORE_NAME_MAX];
-
-	for (unsigned int i = 0; i < g->n_temps; i++)
-		unlinkat(g->s->dirfd, temp_name(g, i, name), 0);
-	for (size_t i = 0; x && i < g->n_held; i++)
-		x[i] = g->held[i].x;
-	if (x && g->n_held && give_back(g, x, g->n_held, NULL) < 0)
+	if (g->n_held && give_back(g) < 0)
 		log_debug("space of an import that failed is left to gc");
 }
 
 void ingest_free(struct ingest *g)
 {
+	char name[STORE_NAME_MAX];
+
 	if (!g)
 		return;
 	if (g->read)
 		mdb_txn_abort(g->read);
+	for (unsigned int i = 0; i < g->n_temps; i++) /* those that commit did not rename */
+		unlinkat(g->s->dirfd, temp_name(g, i, name), 0);
 	if (!g->committed && g->session_lock.fd >= 0)
 		roll_back(g);
 	lock_release(&g->session_lock);

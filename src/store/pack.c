@@ -70,3 +70,36 @@ int pack_punch(struct store *s, const struct extent *x, struct err *e)
 	r = errno == EOPNOTSUPP ? write_zeros(fd, off, n) : -errno;
 	return r < 0 ? err_sys(e, r, "cannot free space in packs/%u.pack", x->pack) : 0;
 }
+
+int pack_data_bytes(struct store *s, const struct extent *x, uint64_t *ret, struct err *e)
+{
+	off_t at = (off_t)x->block * PACK_BLOCK_SIZE, end = at + (off_t)x->blocks * PACK_BLOCK_SIZE,
+	      hole;
+	uint64_t bytes = 0;
+	int fd = -1, r = pack_open(s, x->pack, &fd, e);
+
+	if (r < 0)
+		return r;
+	while (at < end) {
+		at = lseek(fd, at, SEEK_DATA);
+		if (at < 0 && errno == ENXIO) /* none behind it */
+			break;
+		hole = at < 0 ? at : lseek(fd, at, SEEK_HOLE);
+		if (hole < 0)
+			return err_sys(e, -errno, "cannot read packs/%u.pack", x->pack);
+		if (at < end)
+			bytes += (uint64_t)((hole < end ? hole : end) - at);
+		at = hole;
+	}
+	*ret = bytes;
+	return 0;
+}
+
+int pack_sync(struct store *s, uint16_t pack, struct err *e)
+{
+	int fd = -1, r = pack_open(s, pack, &fd, e);
+
+	if (r == 0 && fdatasync(fd) < 0)
+		r = err_sys(e, -errno, "cannot write packs/%u.pack", pack);
+	return r;
+}

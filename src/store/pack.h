@@ -19,3 +19,8 @@ _must_check_ int pack_open(struct store *s, uint16_t pack, int *ret_fd, struct e
 _must_check_ int pack_extend(struct store *s, const struct extent *x, struct err *e);
 /* Makes the extent read as zeros and gives its space back to the file system. */
 _must_check_ int pack_punch(struct store *s, const struct extent *x, struct err *e);
+/* Bytes of the extent that are no hole. */
+_must_check_ int pack_data_bytes(
+	struct store *s, const struct extent *x, uint64_t *ret, struct err *e);
+/* Makes what was written to the pack, or punched out of it, durable. */
+_must_check_ int pack_sync(struct store *s, uint16_t pack, struct err *e);

@@ -2,11 +2,20 @@
 #include "records.h"
 #include "util/bytes.h"
 
+#include <fcntl.h>
+
+/* Pages of LMDB. A transaction of gc changes some 4096 at most. */
+#define SPARE_LEAST     ((size_t)64)
+#define SPARE_MOST      ((size_t)4096)
+#define RECORDS_ON_PAGE 16 /* of chunks, at least */
+
 int txn_begin(struct store *s, bool write, MDB_txn **ret, struct err *e)
 {
-	int r = mdb_txn_begin(s->env, NULL, write ? 0 : MDB_RDONLY, ret);
+	int r = store_begin(s, write, ret);
 
-	return r ? err_sys(e, store_code(r), "cannot read the records of the store") : 0;
+	if (r == 1)
+		r = -ERR_STORE;
+	return r ? err_sys(e, r, "cannot read the records of the store") : 0;
 }
 
 int txn_commit(MDB_txn **txn, struct err *e)
@@ -14,6 +23,29 @@ int txn_commit(MDB_txn **txn, struct err *e)
 	int r = mdb_txn_commit(TAKE_PTR(*txn));
 
 	return r ? err_sys(e, store_code(r), "cannot write the records of the store") : 0;
+}
+
+int records_reserve(struct store *s, size_t chunks, struct err *e)
+{
+	size_t used, more, spare;
+	MDB_envinfo info;
+	MDB_stat st;
+	int fd = -1, r = mdb_env_info(s->env, &info);
+
+	if (r == 0)
+		r = mdb_env_stat(s->env, &st);
+	if (r == 0)
+		r = mdb_env_get_fd(s->env, &fd);
+	if (r)
+		return err_sys(e, store_code(r), "cannot read the records of the store");
+	used = info.me_last_pgno + 1;
+	more = SPARE_LEAST + chunks / RECORDS_ON_PAGE + (chunks < used ? chunks : used);
+	spare = SPARE_LEAST + (used + more < SPARE_MOST ? used + more : SPARE_MOST);
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)((used + more + spare) * st.ms_psize)) <
+			0 &&
+		errno != EOPNOTSUPP)
+		return err_sys(e, -errno, "cannot write the records of the store");
+	return 0;
 }
 
 static MDB_val val(const void *p, size_t n)
@@ -154,6 +186,54 @@ int record_delete_name(struct store *s, MDB_txn *txn, const char *name)
 {
 	MDB_val key = val(name, strlen(name));
 	int r = mdb_del(txn, s->names, &key, NULL);
+
+	return r == MDB_NOTFOUND ? 1 : store_code(r);
+}
+
+struct damaged_key {
+	uint8_t kind;
+	uint8_t digest[DIGEST_SIZE];
+};
+
+static struct damaged_key damaged_key(enum damaged_kind kind, const struct digest *d)
+{
+	struct damaged_key k = {.kind = (uint8_t)kind};
+
+	memcpy(k.digest, d->b, DIGEST_SIZE);
+	return k;
+}
+
+int record_damaged(struct store *s, MDB_txn *txn, enum damaged_kind kind, const struct digest *d)
+{
+	struct damaged_key k = damaged_key(kind, d);
+	MDB_val v;
+
+	return get(txn, s->damaged, val(&k, sizeof(k)), &v);
+}
+
+int record_count_damaged(struct store *s, MDB_txn *txn, size_t *ret)
+{
+	MDB_stat st;
+	int r = store_code(mdb_stat(txn, s->damaged, &st));
+
+	*ret = r == 0 ? st.ms_entries : 0;
+	return r;
+}
+
+int record_put_damaged(
+	struct store *s, MDB_txn *txn, enum damaged_kind kind, const struct digest *d)
+{
+	struct damaged_key k = damaged_key(kind, d);
+
+	return put(txn, s->damaged, val(&k, sizeof(k)), val(NULL, 0));
+}
+
+int record_delete_damaged(
+	struct store *s, MDB_txn *txn, enum damaged_kind kind, const struct digest *d)
+{
+	struct damaged_key k = damaged_key(kind, d);
+	MDB_val key = val(&k, sizeof(k));
+	int r = mdb_del(txn, s->damaged, &key, NULL);
 
 	return r == MDB_NOTFOUND ? 1 : store_code(r);
 }

@@ -10,6 +10,7 @@
  *   layers  diff_id                       -> digest of its index
  *   images  manifest digest               -> index digest, config digest, diff_ids
  *   names   text                          -> manifest digest
+ *   damaged kind, digest                  -> nothing     what fsck found damaged
  *
  * All functions take the transaction of their caller.
  */
@@ -45,6 +46,13 @@ _must_check_ int txn_begin(struct store *s, bool write, MDB_txn **ret, struct er
 /* Commits and takes the transaction, whatever comes of it. */
 _must_check_ int txn_commit(MDB_txn **txn, struct err *e);
 
+/*
+ * Takes disk space for the records of `chunks` more chunks, and beyond that for what rmi and gc
+ * change: LMDB writes a changed page to another place, so without it nothing could be removed from
+ * a full disk. To be called before a transaction that adds to the store. -ENOSPC, -errno.
+ */
+_must_check_ int records_reserve(struct store *s, size_t chunks, struct err *e);
+
 /* All return 1 where there is no such record. */
 _must_check_ int record_chunk(
 	struct store *s, MDB_txn *txn, const struct digest *d, struct chunk_record *ret);
@@ -74,6 +82,22 @@ _must_check_ int record_put_name(
 	struct store *s, MDB_txn *txn, const char *name, const struct digest *manifest);
 _must_check_ int record_delete_name(struct store *s, MDB_txn *txn, const char *name);
 
+/*
+ * What is known to be damaged: a chunk's data, or a file of a layer (named by diff_id) or of an
+ * image (by manifest digest). It counts as missing for whoever wants to use it, and is replaced in
+ * its place by the next ingest that brings it.
+ */
+enum damaged_kind { DAMAGED_CHUNK = 'c', DAMAGED_LAYER = 'l', DAMAGED_IMAGE = 'i' };
+/* 0 = it is damaged, 1 = it is not. */
+_must_check_ int record_damaged(
+	struct store *s, MDB_txn *txn, enum damaged_kind kind, const struct digest *d);
+/* How many things are damaged: nearly always none. */
+_must_check_ int record_count_damaged(struct store *s, MDB_txn *txn, size_t *ret);
+_must_check_ int record_put_damaged(
+	struct store *s, MDB_txn *txn, enum damaged_kind kind, const struct digest *d);
+_must_check_ int record_delete_damaged(struct store *s, MDB_txn *txn, enum damaged_kind kind,
+	const struct digest *d); /* 1 = none */
+
 /* Calls `each` for all records of a kind, in the order of their keys, until it returns non-zero. */
 typedef int (*record_each)(void *ctx, const MDB_val *key, const MDB_val *value);
 _must_check_ int record_for_each(
@@ -81,6 +105,10 @@ _must_check_ int record_for_each(
 _must_check_ int record_read_image(
 	const MDB_val *key, const MDB_val *value, struct image_record *ret);
 _must_check_ int record_read_chunk(const MDB_val *value, struct chunk_record *ret);
+
+int extent_order(const struct extent *a, const struct extent *b); /* by pack and block */
+/* Adds `next` to the end of `x`, if it begins there. */
+bool extent_join(struct extent *x, const struct extent *next);
 
 /*
  * Space. space_hold takes a free extent of `want` blocks, or a shorter one of at least `least`,
@@ -95,6 +123,10 @@ _must_check_ int space_hold_this(
 _must_check_ int space_forget(
 	struct store *s, MDB_txn *txn, uint64_t session, const struct extent *x);
 _must_check_ int space_free(struct store *s, MDB_txn *txn, const struct extent *x);
-/* The first extent held by a session with a number >= *session, which is set. 1 = none. */
-_must_check_ int space_next_held(
-	struct store *s, MDB_txn *txn, uint64_t *session, struct extent *ret);
+/* As it is, next to its neighbours. */
+_must_check_ int space_put(struct store *s, MDB_txn *txn, const struct extent *x);
+/* For record_for_each over the free extents, and what each pack was never used from on. */
+_must_check_ int space_read(const MDB_val *key, const MDB_val *value, struct extent *ret);
+/* For record_for_each over the held extents. */
+_must_check_ int space_read_held(
+	const MDB_val *key, const MDB_val *value, uint64_t *ret_session, struct extent *ret);

@@ -6,7 +6,8 @@
  *   lock          byte-range locks (lock.h)
  *   chunks.lmdb   the records: chunks, free space, layers, images, names (records.h)
  *   packs/        chunk data
- *   layers/       a portable index for each layer: <diff_id>.index
+ *   layers/       for each layer a portable index, <diff_id>.index, and what its tar holds besides
+ *                 the content of files, <diff_id>.split (format/split.h)
  *   images/       <digest>.manifest, .config and .index (portable) for each image
  *   local/        <digest>.index: the image's index with addresses in this store's packs
  *   tmp/          files in the making
@@ -36,7 +37,7 @@ struct store {
 	char *path;
 	int dirfd;
 	MDB_env *env;
-	MDB_dbi chunks, space, held, layers, images, names;
+	MDB_dbi chunks, space, held, layers, images, names, damaged;
 	int packs[PACKS_MAX]; /* descriptors, opened on demand; -1 */
 };
 
@@ -50,7 +51,14 @@ DEFINE_CLEANUP(struct store *, store_close);
 
 /* The name of a file of the store, relative to its directory: "layers/<hex>.index". */
 #define STORE_NAME_MAX 96
-enum store_file { STORE_LAYER, STORE_IMAGE, STORE_MANIFEST, STORE_CONFIG, STORE_LOCAL };
+enum store_file {
+	STORE_LAYER,
+	STORE_SPLIT,
+	STORE_IMAGE,
+	STORE_MANIFEST,
+	STORE_CONFIG,
+	STORE_LOCAL
+};
 char *store_file_name(enum store_file kind, const struct digest *d, char name[STORE_NAME_MAX]);
 /* Opens such a file for reading. -ERR_STORE if it is missing. */
 _must_check_ int store_file_open(
@@ -58,3 +66,8 @@ _must_check_ int store_file_open(
 
 /* LMDB's codes as ours. */
 int store_code(int lmdb_code);
+/*
+ * Begins a transaction of LMDB that sees all that was committed before, by killed writers too.
+ * Others than store_open use txn_begin. 1 = LMDB's lock file is half made (only in store_open).
+ */
+_must_check_ int store_begin(struct store *s, bool write, MDB_txn **ret);

@@ -2,13 +2,14 @@
 #include "gc.h"
 #include "ingest.h"
 #include "lock.h"
-#include "format/index.h"
+#include "format/split.h"
 #include "format/test-tree.h"
 #include "util/io.h"
 #include "util/test.h"
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -314,16 +315,29 @@ static void model_check(const struct model *m, struct store *s, MDB_txn *txn)
 	CHECK(f.total == free_blocks); /* none is lost */
 }
 
+/* What is held is held in the model, by that session. */
+static int check_held(void *ctx, const MDB_val *key, const MDB_val *value)
+{
+	const struct model *m = ctx;
+	uint64_t session;
+	struct extent x;
+	size_t k = 0;
+
+	CHECK(space_read_held(key, value, &session, &x) == 0);
+	while (k < m->n && (extent_order(&m->held[k], &x) || m->session[k] != session))
+		k++;
+	CHECK(k < m->n && m->held[k].blocks == x.blocks);
+	return 0;
+}
+
 static void test_space(void)
 {
 	struct store *s = new_store();
 	struct model *m = calloc(1, sizeof(*m));
 	MDB_txn *txn = begin(s, true);
-	uint64_t session = 0;
 	uint32_t seed = 1;
-	struct extent x;
 
-	CHECK(m && space_next_held(s, txn, &session, &x) == 1);
+	CHECK(m);
 	for (int k = 0; k < 3000; k++) {
 		if (random_below(&seed, 100) < 52)
 			model_hold(m, s, txn, &seed);
@@ -332,14 +346,11 @@ static void test_space(void)
 		if (k % 10 == 0)
 			model_check(m, s, txn);
 	}
-	session = 2;
-	if (space_next_held(s, txn, &session, &x) == 0)
-		CHECK(session == 2);
+	CHECK(record_for_each(s, txn, s->held, check_held, m) == 0);
 	while (m->n)
 		model_free(m, s, txn, &seed);
 	model_check(m, s, txn);
-	session = 0;
-	CHECK(space_next_held(s, txn, &session, &x) == 1);
+	CHECK(record_for_each(s, txn, s->held, check_held, m) == 0);
 	mdb_txn_abort(txn);
 	free(m);
 	drop_store(s);
@@ -359,6 +370,33 @@ static void test_space_end(void)
 	CHECK(space_hold(s, txn, 1, PACK_BLOCKS_MAX, 1, &y) == -ENOSPC);
 	CHECK(space_forget(s, txn, 1, &x) == 0 && space_free(s, txn, &x) == 0);
 	CHECK(space_hold(s, txn, 1, 100, 1, &y) == 0 && y.pack == 0 && y.block == 0);
+	mdb_txn_abort(txn);
+	drop_store(s);
+}
+
+/*
+ * With very many short free extents a hold looks at some of them only, and still finds the long
+ * ones now and then.
+ */
+static void test_space_many(void)
+{
+	const uint32_t n = 200000, each = 300;
+	struct store *s = new_store();
+	MDB_txn *txn = begin(s, true);
+	size_t reused = 0;
+	struct extent x;
+
+	CHECK(space_hold(s, txn, 1, n * each, 1, &x) == 0 && x.block == 0);
+	for (uint32_t k = 0; k < n; k++) {
+		x = (struct extent){0, k * each, k % 100 ? 10 : each - 1};
+		CHECK(space_free(s, txn, &x) == 0);
+	}
+	for (uint32_t k = 0; k < 1000; k++) {
+		CHECK(space_hold(s, txn, 2, 1000, 1, &x) == 0);
+		CHECK(x.blocks == (x.block < n * each ? each - 1 : 1000));
+		reused += x.block < n * each;
+	}
+	CHECK(reused > 900);
 	mdb_txn_abort(txn);
 	drop_store(s);
 }
@@ -525,7 +563,7 @@ static struct gc_stats collect(struct store *s, bool dry)
 	struct gc_stats stats;
 	struct err e = {0};
 
-	if (store_gc(s, dry, &stats, &e) < 0) {
+	if (store_gc(s, &(struct gc_options){.dry_run = dry}, &stats, &e) < 0) {
 		fprintf(stderr, "%s\n", e.text);
 		exit(1);
 	}
@@ -581,6 +619,19 @@ static void test_gc_unreferenced(void)
 	drop_store(s);
 }
 
+/* The split of an empty tar. */
+static void write_split(struct ingest *g, const struct index_plan *plan, const struct digest *name)
+{
+	_cleanup_(split_writer_freep) struct split_writer *w = NULL;
+	_cleanup_close_ int fd = -1;
+	unsigned int temp;
+
+	CHECK(ingest_temp(g, &fd, &temp, NULL) == 0);
+	CHECK(split_writer_new(fd, &w, NULL) == 0 && split_writer_finish(w, plan, NULL) == 0);
+	CHECK(ingest_file(g, STORE_SPLIT, name, temp, NULL) == 0);
+}
+
+/* A layer gets its split, too. */
 static void write_index(
 	struct ingest *g, struct tree *t, enum store_file kind, const struct digest *name)
 {
@@ -592,6 +643,8 @@ static void write_index(
 	CHECK(ingest_temp(g, &fd, &temp, NULL) == 0);
 	CHECK(index_plan_write(plan, fd, NULL, NULL, NULL) == 0);
 	CHECK(ingest_file(g, kind, name, temp, NULL) == 0);
+	if (kind == STORE_LAYER)
+		write_split(g, plan, name);
 }
 
 static struct tree *tree_of_chunk(const struct digest *d, uint32_t size)
@@ -614,13 +667,13 @@ static void put_image(struct store *s, const char *name, uint64_t id, struct dig
 	_cleanup_(tree_freep) struct tree *t = NULL, *t2 = NULL;
 	struct ingest *g = begin_ingest(s);
 
-	CHECK(give_chunk(g, id, 50000, ret_chunk) == 0);
+	CHECK(give_chunk(g, id, 50000, ret_chunk) >= 0);
 	t = tree_of_chunk(ret_chunk, 50000);
 	t2 = tree_of_chunk(ret_chunk, 50000);
 	write_index(g, t, STORE_LAYER, layer);
 	write_index(g, t2, STORE_IMAGE, &rec.manifest);
 	CHECK(ingest_layer(g, layer, layer) == 0);
-	CHECK(ingest_commit(g, &rec, name, NULL) == 0);
+	CHECK(ingest_commit(g, &rec, name, NULL) >= 0);
 	ingest_free(g);
 }
 
@@ -651,6 +704,293 @@ static void test_gc_layer_again(void)
 	CHECK(collect(s, false).images == 1);
 	CHECK(count(s, s->chunks) == 0 && count(s, s->layers) == 0 && pack_bytes() <= 4096);
 	CHECK(count_files("images") == 0 && count_files("layers") == 0);
+	drop_store(s);
+}
+
+/* Every block of the pack below its end is a chunk's, free or held, once; free ones are zeros. */
+static void account(uint8_t *map, uint32_t end, const struct extent *x, uint8_t what)
+{
+	CHECK(x->pack == 0 && x->block + x->blocks <= end);
+	for (uint32_t b = x->block; b < x->block + x->blocks; b++) {
+		CHECK(!map[b]);
+		map[b] = what;
+	}
+}
+
+struct accounts {
+	uint8_t *map;
+	uint32_t end;
+};
+
+static int account_chunk(void *ctx, const MDB_val *key _unused_, const MDB_val *value)
+{
+	struct accounts *a = ctx;
+	struct chunk_record c;
+
+	CHECK(record_read_chunk(value, &c) == 0);
+	account(a->map, a->end, &(struct extent){c.pack, c.block, chunk_blocks(c.size)}, 1);
+	return 0;
+}
+
+static int account_free(void *ctx, const MDB_val *key, const MDB_val *value)
+{
+	struct accounts *a = ctx;
+	uint32_t block, blocks;
+
+	memcpy(&block, (char *)key->mv_data + 2, 4);
+	memcpy(&blocks, value->mv_data, 4);
+	if (be32toh(block) != PACK_BLOCKS_MAX)
+		account(a->map, a->end, &(struct extent){0, be32toh(block), le32toh(blocks)}, 2);
+	return 0;
+}
+
+static int account_held(void *ctx, const MDB_val *key, const MDB_val *value)
+{
+	struct accounts *a = ctx;
+	uint64_t session;
+	struct extent x;
+
+	CHECK(space_read_held(key, value, &session, &x) == 0);
+	account(a->map, a->end, &x, 3);
+	return 0;
+}
+
+static void check_blocks(struct store *s)
+{
+	struct accounts a;
+	MDB_txn *txn = begin(s, false);
+	uint8_t block[PACK_BLOCK_SIZE], zeros[PACK_BLOCK_SIZE] = {0};
+	int fd;
+
+	CHECK(pack_open(s, 0, &fd, NULL) == 0);
+	a.end = (uint32_t)(lseek(fd, 0, SEEK_END) / PACK_BLOCK_SIZE);
+	a.map = calloc(a.end + 1, 1);
+	CHECK(a.map);
+	CHECK(record_for_each(s, txn, s->chunks, account_chunk, &a) == 0);
+	CHECK(record_for_each(s, txn, s->space, account_free, &a) == 0);
+	CHECK(record_for_each(s, txn, s->held, account_held, &a) == 0);
+	for (uint32_t b = 0; b < a.end; b++) {
+		CHECK(a.map[b]);
+		if (a.map[b] != 2)
+			continue;
+		CHECK(io_pread_full(fd, block, sizeof(block), (uint64_t)b * sizeof(block)) == 0);
+		CHECK(memcmp(block, zeros, sizeof(block)) == 0);
+	}
+	mdb_txn_abort(txn);
+	free(a.map);
+}
+
+/* Two images of one layer each, and a third that shares the second's layer; the first is dead. */
+static void put_images(struct store *s, struct digest layers[2], struct digest chunks[2])
+{
+	for (uint64_t k = 0; k < 2; k++) {
+		layers[k] = digest_number(70 + k);
+		put_image(s, k ? "live" : "dead", k, &layers[k], &chunks[k]);
+	}
+	remove_name(s, "dead");
+}
+
+struct intruder {
+	struct store *s;
+	enum gc_phase when;
+	struct digest layer, chunk;
+	bool done;
+};
+
+/* An import of what dies, while gc is at it. */
+static void intrude(void *ctx, enum gc_phase phase, uint64_t done, uint64_t total)
+{
+	struct intruder *i = ctx;
+
+	if (i->done || phase != i->when || (done < total && phase != GC_FREE))
+		return;
+	i->done = true;
+	put_image(i->s, "again", 0, &i->layer, &i->chunk);
+}
+
+/* Imported again after it was found dead, by another process: it stays. */
+static void test_gc_revived(void)
+{
+	static const enum gc_phase phases[] = {GC_MARK, GC_SCAN, GC_FREE};
+
+	for (size_t k = 0; k < 3; k++) {
+		struct store *s = new_store();
+		struct digest layers[2], chunks[2];
+		struct intruder i = {.when = phases[k]};
+		struct gc_options o = {.progress = intrude, .progress_ctx = &i};
+		struct gc_stats stats;
+
+		put_images(s, layers, chunks);
+		i.s = s;
+		i.layer = layers[0];
+		CHECK(store_gc(s, &o, &stats, NULL) == 0 && i.done);
+		CHECK(stats.chunks == (phases[k] == GC_FREE) && stats.images == stats.chunks);
+		check_stored(s, &chunks[0]);
+		check_stored(s, &chunks[1]);
+		check_blocks(s);
+		CHECK(count(s, s->images) == 2 && count(s, s->held) == 0);
+		remove_name(s, "again");
+		CHECK(collect(s, false).chunks == 1);
+		check_blocks(s);
+		drop_store(s);
+	}
+}
+
+struct killer {
+	enum gc_phase phase;
+	unsigned int calls;
+};
+
+static void kill_self(
+	void *ctx, enum gc_phase phase, uint64_t done _unused_, uint64_t total _unused_)
+{
+	struct killer *k = ctx;
+
+	if (phase == k->phase && k->calls-- == 0)
+		kill(getpid(), SIGKILL);
+}
+
+/* In a process of its own, which is killed then. 0 = it came to its end. */
+static int collect_killed(struct killer k)
+{
+	int status;
+
+	if (fork() == 0) {
+		struct store *s = open_store();
+		struct gc_options o = {.progress = kill_self, .progress_ctx = &k, .batch = 7};
+		struct gc_stats stats;
+
+		_exit(store_gc(s, &o, &stats, NULL) < 0);
+	}
+	CHECK(wait(&status) > 0);
+	CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+static void test_gc_killed(void)
+{
+	static const unsigned int calls[] = {
+		[GC_MARK] = 2, [GC_SCAN] = 1, [GC_DELETE] = 5, [GC_FREE] = 1};
+
+	for (enum gc_phase phase = GC_MARK; phase <= GC_FREE; phase++) {
+		for (unsigned int n = 0; n < calls[phase]; n++) {
+			struct store *s = new_store();
+			struct digest layers[2], chunks[2], d;
+			struct ingest *g = begin_ingest(s);
+
+			for (uint64_t k = 100; k < 130; k++)
+				CHECK(give_chunk(g, k, 10000, &d) == 0);
+			CHECK(ingest_commit(g, NULL, NULL, NULL) == 0);
+			ingest_free(g);
+			put_images(s, layers, chunks);
+			store_close(s);
+			CHECK(collect_killed((struct killer){phase, n}) == 1);
+			s = open_store();
+			check_blocks(s);
+			put_image(s, "dead", 0, &layers[0],
+				&chunks[0]); /* works as if nothing were */
+			collect(s, false);
+			check_blocks(s);
+			check_stored(s, &chunks[0]);
+			check_stored(s, &chunks[1]);
+			CHECK(count(s, s->chunks) == 2 && count(s, s->held) == 0);
+			CHECK(count(s, s->images) == 2 && count_files("images") == 2);
+			CHECK(count_files("layers") == 4 && count_files("tmp") == 0);
+			drop_store(s);
+		}
+	}
+}
+
+/* What is known of the damage of dead things goes with them, and damage does not stop gc. */
+static void test_gc_damage(void)
+{
+	struct store *s = new_store();
+	struct digest layers[2], chunks[2];
+	char name[STORE_NAME_MAX];
+	struct gc_stats stats;
+	MDB_txn *txn;
+
+	put_images(s, layers, chunks);
+	txn = begin(s, true);
+	for (size_t k = 0; k < 2; k++) {
+		struct digest image = digest_number(1000 + k);
+
+		CHECK(record_put_damaged(s, txn, DAMAGED_CHUNK, &chunks[k]) == 0);
+		CHECK(record_put_damaged(s, txn, DAMAGED_IMAGE, &image) == 0);
+	}
+	CHECK(record_put_damaged(s, txn, DAMAGED_LAYER, &layers[0]) == 0);
+	CHECK(txn_commit(&txn, NULL) == 0);
+	CHECK(unlinkat(s->dirfd, store_file_name(STORE_LAYER, &layers[1], name), 0) == 0);
+	CHECK(store_gc(s, NULL, &stats, NULL) == -ERR_STORE); /* what is in it cannot be known */
+	CHECK(count(s, s->chunks) == 2 && count(s, s->damaged) == 5);
+	txn = begin(s, true);
+	CHECK(record_put_damaged(s, txn, DAMAGED_LAYER, &layers[1]) == 0);
+	CHECK(txn_commit(&txn, NULL) == 0);
+	stats = collect(s, false);
+	CHECK(stats.images == 1 && stats.layers == 1 && stats.chunks == 1);
+	txn = begin(s, false);
+	CHECK(record_damaged(s, txn, DAMAGED_CHUNK, &chunks[0]) == 1);
+	CHECK(record_damaged(s, txn, DAMAGED_CHUNK, &chunks[1]) == 0);
+	CHECK(record_damaged(s, txn, DAMAGED_LAYER, &layers[0]) == 1);
+	CHECK(record_damaged(s, txn, DAMAGED_LAYER, &layers[1]) == 0);
+	mdb_txn_abort(txn);
+	CHECK(count(s, s->damaged) == 3);
+	check_stored(s, &chunks[1]);
+	drop_store(s);
+}
+
+/* Several gcs at once, and imports of what they free. */
+static void test_gc_crowd(void)
+{
+	struct store *s = new_store();
+	struct digest layers[2], chunks[2];
+	int status;
+
+	put_images(s, layers, chunks);
+	store_close(s);
+	for (int child = 0; child < 5; child++) {
+		if (fork() != 0)
+			continue;
+		s = open_store();
+		for (int round = 0; round < 20; round++) {
+			if (child < 3) {
+				collect(s, child == 2);
+				continue;
+			}
+			put_image(s, child == 3 ? "a" : "b", 0, &layers[0], &chunks[0]);
+			check_stored(s, &chunks[0]);
+			remove_name(s, child == 3 ? "a" : "b");
+		}
+		_exit(0);
+	}
+	for (int child = 0; child < 5; child++)
+		CHECK(wait(&status) > 0 && status == 0);
+	s = open_store();
+	collect(s, false);
+	check_blocks(s);
+	check_stored(s, &chunks[1]);
+	CHECK(count(s, s->chunks) == 1 && count(s, s->held) == 0 && count(s, s->images) == 1);
+	drop_store(s);
+}
+
+/* An image without a name stays while anybody has its local index open. */
+static void test_gc_open(void)
+{
+	struct store *s = new_store();
+	struct digest layers[2], chunks[2], image = digest_number(1000);
+	char name[STORE_NAME_MAX];
+	int fd;
+
+	put_images(s, layers, chunks);
+	fd = openat(s->dirfd, store_file_name(STORE_LOCAL, &image, name), O_RDWR | O_CREAT, 0600);
+	CHECK(fd >= 0);
+	close(fd);
+	fd = openat(s->dirfd, name, O_RDONLY);
+	CHECK(fd >= 0 && collect(s, true).images == 0 && collect(s, false).images == 0);
+	check_stored(s, &chunks[0]);
+	close(fd);
+	CHECK(collect(s, true).files == 4 && count_files("local") == 1);
+	CHECK(collect(s, false).files == 4 && count_files("local") == 0);
 	drop_store(s);
 }
 
@@ -700,11 +1040,62 @@ static void test_locks_killed(struct store *s)
 	close(ready[1]);
 }
 
+/* An import that begins waits for a gc that has waited long enough; nobody else does. */
+static void test_locks_turn(void)
+{
+	struct lock turn = LOCK_NONE, gc = LOCK_NONE;
+	struct store *s = new_store();
+	struct pollfd p = {.events = POLLIN};
+	int go[2], done[2], status;
+	char c;
+
+	store_close(s);
+	CHECK(pipe(go) == 0 && pipe(done) == 0);
+	if (fork() == 0) {
+		CHECK(read(go[0], &c, 1) == 1);
+		ingest_free(begin_ingest(open_store()));
+		CHECK(write(done[1], "x", 1) == 1);
+		_exit(0);
+	}
+	s = open_store();
+	CHECK(lock_take(s, LOCK_TURN, 0, true, false, &turn, NULL) == 0);
+	CHECK(lock_take(s, LOCK_GC, 0, false, false, &gc, NULL) == 0);
+	lock_release(&gc);
+	CHECK(write(go[1], "x", 1) == 1);
+	p.fd = done[0];
+	CHECK(poll(&p, 1, 200) == 0);
+	lock_release(&turn);
+	CHECK(read(done[0], &c, 1) == 1);
+	CHECK(wait(&status) > 0 && status == 0);
+	for (int i = 0; i < 2; i++) {
+		close(go[i]);
+		close(done[i]);
+	}
+	drop_store(s);
+}
+
+static void test_lock_test(struct store *s)
+{
+	struct lock l = LOCK_NONE;
+	uint64_t session;
+
+	CHECK(lock_session(s, &session, &l, NULL) == 0);
+	CHECK(lock_test(s, LOCK_SESSION, session, NULL) == 1);
+	CHECK(lock_test(s, LOCK_SESSION, session + LOCK_SESSION_NUMBERS - 1, NULL) == 1);
+	CHECK(lock_test(s, LOCK_SESSION, session + LOCK_SESSION_NUMBERS, NULL) == 0);
+	lock_release(&l);
+	CHECK(lock_test(s, LOCK_SESSION, session, NULL) == 0);
+	CHECK(lock_take(s, LOCK_GC, 0, false, false, &l, NULL) == 0);
+	CHECK(lock_test(s, LOCK_GC, 0, NULL) == 1);
+	lock_release(&l);
+}
+
 static void test_locks(void)
 {
 	struct store *s = new_store();
 
 	test_locks_shared(s);
+	test_lock_test(s);
 	test_locks_killed(s);
 	drop_store(s);
 }
@@ -716,6 +1107,7 @@ int main(void)
 	test_records();
 	test_space();
 	test_space_end();
+	test_space_many();
 	test_ingest();
 	test_ingest_zeros();
 	test_ingest_rollback();
@@ -724,6 +1116,12 @@ int main(void)
 	test_gc_dead_session();
 	test_gc_unreferenced();
 	test_gc_layer_again();
+	test_gc_revived();
+	test_gc_killed();
+	test_gc_damage();
+	test_gc_crowd();
+	test_gc_open();
 	test_locks();
+	test_locks_turn();
 	return 0;
 }

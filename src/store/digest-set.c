@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "digest-set.h"
+
+#include <errno.h>
+
+int digest_set_add(struct digest_set *s, const void *digest)
+{
+	if (s->n == s->room) {
+		size_t room = s->room * 2 + 64;
+		struct digest *v = reallocarray(s->v, room, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		s->v = v;
+		s->room = room;
+	}
+	memcpy(s->v[s->n++].b, digest, DIGEST_SIZE);
+	return 0;
+}
+
+static int order_of_digests(const void *a, const void *b)
+{
+	return memcmp(a, b, DIGEST_SIZE);
+}
+
+void digest_set_sort(struct digest_set *s)
+{
+	size_t n = 0;
+
+	if (s->n)
+		qsort(s->v, s->n, sizeof(*s->v), order_of_digests);
+	for (size_t i = 0; i < s->n; i++)
+		if (!n || !digest_equal(&s->v[i], &s->v[n - 1]))
+			s->v[n++] = s->v[i];
+	s->n = n;
+}
+
+bool digest_set_has(const struct digest_set *s, const void *digest)
+{
+	return s->n && bsearch(digest, s->v, s->n, sizeof(*s->v), order_of_digests);
+}
+
+void digest_set_done(struct digest_set *s)
+{
+	free(s->v);
+	*s = (struct digest_set){0};
+}
