@@ -2,6 +2,7 @@
 #include "assemble.h"
 #include "local.h"
 #include "merge.h"
+#include "quarantine.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -127,7 +128,8 @@ int assembly_add_stored(struct assembly *a, const struct digest *diff_id, struct
 {
 	_cleanup_txn_ MDB_txn *txn = NULL;
 	_cleanup_close_ int fd = -1;
-	struct digest index;
+	struct digest index, what;
+	enum damaged_kind kind;
 	int r = add_again(a, diff_id, e);
 
 	if (r != 1)
@@ -136,6 +138,8 @@ int assembly_add_stored(struct assembly *a, const struct digest *diff_id, struct
 	if (r < 0)
 		return r;
 	r = record_layer(a->s, txn, diff_id, &index);
+	if (r == 0)
+		r = layer_damaged(a->s, txn, diff_id, &kind, &what);
 	if (r)
 		return r < 0 ? err_sys(e, r, "cannot read the records of the store") : 1;
 	r = store_file_open(a->s, STORE_LAYER, diff_id, &fd, e);
@@ -160,22 +164,33 @@ static int write_index(struct assembly *a, struct index_plan *plan, enum store_f
 	return 0;
 }
 
-int assembly_add_tree(
-	struct assembly *a, const struct digest *diff_id, struct tree *tree, struct err *e)
+/* The layer's files: its index, and its split. */
+static int write_layer(struct assembly *a, struct layer *l, int *ret_fd, struct err *e)
 {
 	_cleanup_(index_plan_freep) struct index_plan *plan = NULL;
-	_cleanup_close_ int fd = -1;
 	struct digest digest;
-	int r = assembly_add_stored(a, diff_id, e);
+	int r = index_plan_new(l->tree, true, &plan, e);
+
+	if (r == 0)
+		r = write_index(a, plan, STORE_LAYER, &l->diff_id, ret_fd, &digest, e);
+	if (r == 0)
+		r = split_writer_finish(l->split, plan, e);
+	if (r == 0)
+		r = ingest_file(a->g, STORE_SPLIT, &l->diff_id, l->split_temp, e);
+	if (r == 0 && ingest_layer(a->g, &l->diff_id, &digest) < 0)
+		r = err_sys(e, -ENOMEM, "cannot import");
+	return r;
+}
+
+int assembly_add_layer(struct assembly *a, struct layer *l, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	int r = assembly_add_stored(a, &l->diff_id, e);
 
 	if (r != 1)
 		return r;
-	r = index_plan_new(tree, true, &plan, e);
-	if (r == 0)
-		r = write_index(a, plan, STORE_LAYER, diff_id, &fd, &digest, e);
-	if (r == 0 && ingest_layer(a->g, diff_id, &digest) < 0)
-		r = err_sys(e, -ENOMEM, "cannot import");
-	return r < 0 ? r : add_part(a, diff_id, fd, e);
+	r = write_layer(a, l, &fd, e);
+	return r < 0 ? r : add_part(a, &l->diff_id, fd, e);
 }
 
 static int merge_all(struct assembly *a, struct tree *t, struct err *e)
@@ -223,6 +238,24 @@ static int write_image(struct assembly *a, const struct buf *config, const struc
 		     : ingest_bytes(a->g, STORE_CONFIG, &rec->manifest, config->p, config->n, e);
 }
 
+/*
+ * An image that was damaged may get another index than it had (its layers may be cut anew): the old
+ * local index must not outlive it.
+ */
+static int drop_stale_local(struct assembly *a, const struct image_record *rec, struct err *e)
+{
+	_cleanup_image_record_ struct image_record old = {0};
+	_cleanup_txn_ MDB_txn *txn = NULL;
+	int r = txn_begin(a->s, false, &txn, e);
+
+	if (r < 0)
+		return r;
+	r = record_image(a->s, txn, &rec->manifest, &old);
+	if (r < 0)
+		return err_sys(e, r, "cannot read the records of the store");
+	return r == 1 || digest_equal(&old.index, &rec->index) ? 0 : local_drop(a->s, rec, e);
+}
+
 static int commit_new_image(struct assembly *a, const struct buf *config,
 	const struct buf *manifest, const char *name, struct image_record *rec, struct err *e)
 {
@@ -236,6 +269,8 @@ static int commit_new_image(struct assembly *a, const struct buf *config,
 	if (r == 0)
 		r = write_image(a, config, manifest, plan, rec, e);
 	if (r == 0)
+		r = drop_stale_local(a, rec, e);
+	if (r == 0)
 		r = ingest_commit(a->g, rec, name, e);
 	if (r == 0 &&
 		local_write(a->s, rec, plan, &local) < 0) /* the image is there all the same */
@@ -243,13 +278,17 @@ static int commit_new_image(struct assembly *a, const struct buf *config,
 	return r;
 }
 
-/* 1 = the store does not have the image yet. */
+/* 1 = the store does not have the image yet, or has it damaged. */
 static int find_known(struct assembly *a, const struct digest *manifest, struct image_record *ret)
 {
 	_cleanup_txn_ MDB_txn *txn = NULL;
 	int r = txn_begin(a->s, false, &txn, NULL);
 
-	return r < 0 ? r : record_image(a->s, txn, manifest, ret);
+	if (r == 0)
+		r = record_damaged(a->s, txn, DAMAGED_IMAGE, manifest);
+	if (r <= 0)
+		return r < 0 ? r : 1;
+	return record_image(a->s, txn, manifest, ret);
 }
 
 int assembly_commit(struct assembly *a, const struct buf *config, const struct buf *manifest,

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "layer.h"
 #include "format/index.h"
 #include "format/oci-doc.h"
 #include "source/image-source.h"
@@ -26,8 +27,7 @@ _must_check_ int assembly_lock_layers(
 _must_check_ int assembly_add_stored(
 	struct assembly *a, const struct digest *diff_id, struct err *e);
 /* Adds a layer that layer_read made; one that the store has stays as it is. */
-_must_check_ int assembly_add_tree(
-	struct assembly *a, const struct digest *diff_id, struct tree *tree, struct err *e);
+_must_check_ int assembly_add_layer(struct assembly *a, struct layer *layer, struct err *e);
 
 /* With the documents as they are. *ret is the digest of the manifest. */
 _must_check_ int assembly_commit(struct assembly *a, const struct buf *config,

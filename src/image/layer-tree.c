@@ -18,6 +18,7 @@ struct builder {
 	unsigned int chunk_bits;
 	layer_chunk_sink chunk;
 	void *ctx;
+	struct split_writer *split; /* may be NULL */
 	struct digest_ctx *digest;
 	uint8_t *buffer; /* one chunk */
 	size_t buffer_size;
@@ -116,41 +117,75 @@ static int read_inline(struct builder *b, struct inode *i, struct err *e)
 
 	if (!data)
 		return no_memory(b, e);
-	while ((r = tar_data(b->tar, &p, &n, &off, e)) == 1)
+	while ((r = tar_data(b->tar, &p, &n, &off, e)) == 1) {
 		memcpy(data + off, p, n);
+		if (b->split)
+			split_literal(b->split, p, n);
+	}
 	i->data = data;
 	return r;
 }
 
-static int add_chunk(
-	struct builder *b, struct inode *i, uint64_t n, const uint8_t *p, struct err *e)
+/* The parts of a chunk that the tar has: all but the holes of a sparse file. */
+struct part {
+	uint32_t offset, n;
+};
+
+/* Tells the split what of the tar the chunk has taken. */
+static void split_parts(
+	struct split_writer *w, uint32_t id, uint32_t size, const struct part *parts, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		if (id == CHUNK_HOLE)
+			split_zeros(w, parts[k].n);
+		else
+			split_chunk(w, id, parts[k].offset, parts[k].n, size);
+}
+
+static int add_chunk(struct builder *b, struct inode *i, uint64_t n, const uint8_t *p,
+	const struct part *parts, size_t n_parts, struct err *e)
 {
 	uint32_t size = chunk_size_at(i->size, i->chunk_bits, n);
 	struct digest d;
-	int r;
+	int r = 0;
 
-	if (bytes_all_zero(p, size))
-		return 0;
-	digest_ctx_add(b->digest, p, size);
-	digest_ctx_final(b->digest, &d);
-	r = tree_chunk(b->t, &d, size, &i->chunks[n]);
-	if (r < 0)
-		return no_memory(b, e);
+	if (!bytes_all_zero(p, size)) {
+		digest_ctx_add(b->digest, p, size);
+		digest_ctx_final(b->digest, &d);
+		r = tree_chunk(b->t, &d, size, &i->chunks[n]);
+		if (r < 0)
+			return no_memory(b, e);
+	}
+	if (b->split)
+		split_parts(b->split, i->chunks[n], size, parts, n_parts);
 	return r == 1 ? b->chunk(b->ctx, &d, p, size, e) : 0;
 }
 
-/* A chunk being put together out of pieces: `n` is its number, `filled` whether there are any. */
+/* A chunk being put together out of pieces: `n` is its number, `parts` has them. */
 struct assembly {
 	uint64_t n;
-	bool filled;
+	struct buf parts; /* struct part; empty: none yet */
 };
 
 static int finish_chunk(struct builder *b, struct inode *i, struct assembly *a, struct err *e)
 {
-	int r = a->filled ? add_chunk(b, i, a->n, b->buffer, e) : 0;
+	int r = a->parts.n ? add_chunk(b, i, a->n, b->buffer, (struct part *)a->parts.p,
+				     a->parts.n / sizeof(struct part), e)
+			   : 0;
 
-	a->filled = false;
-	return r < 0 ? r : 0;
+	a->parts.n = 0;
+	return r;
+}
+
+/* Notes a piece that was copied into the buffer, with the one before it if they touch. */
+static int add_part(struct assembly *a, uint32_t offset, uint32_t n)
+{
+	struct part *last = a->parts.n ? (struct part *)(a->parts.p + a->parts.n) - 1 : NULL;
+
+	if (!last || last->offset + last->n != offset)
+		return buf_add(&a->parts, &(struct part){offset, n}, sizeof(struct part));
+	last->n += n;
+	return 0;
 }
 
 static int add_piece(struct builder *b, struct inode *i, struct assembly *a, const uint8_t *p,
@@ -163,16 +198,17 @@ static int add_piece(struct builder *b, struct inode *i, struct assembly *a, con
 		size_t k = size - at < n ? size - at : n;
 		int r = 0;
 
-		if (a->filled && number != a->n)
+		if (a->parts.n && number != a->n)
 			r = finish_chunk(b, i, a, e);
 		if (r == 0 && k == size) { /* whole already: no copy */
-			r = add_chunk(b, i, number, p, e);
+			r = add_chunk(b, i, number, p, &(struct part){0, size}, 1, e);
 		} else if (r == 0) {
-			if (!a->filled)
+			if (!a->parts.n)
 				memset(b->buffer, 0, size);
 			memcpy(b->buffer + at, p, k);
 			a->n = number;
-			a->filled = true;
+			if (add_part(a, (uint32_t)at, (uint32_t)k) < 0)
+				return no_memory(b, e);
 			if (at + k == size)
 				r = finish_chunk(b, i, a, e);
 		}
@@ -200,12 +236,25 @@ static int room_for_chunk(struct builder *b, unsigned int chunk_bits)
 	return 0;
 }
 
+static int read_pieces(struct builder *b, struct inode *i, struct assembly *a, struct err *e)
+{
+	const uint8_t *p;
+	uint64_t off;
+	size_t n;
+	int r;
+
+	while ((r = tar_data(b->tar, &p, &n, &off, e)) == 1) {
+		r = add_piece(b, i, a, p, n, off, e);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : finish_chunk(b, i, a, e);
+}
+
 static int read_chunks(struct builder *b, struct inode *i, struct err *e)
 {
 	struct assembly a = {0};
-	const uint8_t *p;
-	uint64_t off, count;
-	size_t n;
+	uint64_t count;
 	int r;
 
 	i->chunk_bits = (uint8_t)chunk_bits_for(i->size, b->chunk_bits);
@@ -218,12 +267,9 @@ static int read_chunks(struct builder *b, struct inode *i, struct err *e)
 	if (!i->chunks || room_for_chunk(b, i->chunk_bits) < 0)
 		return no_memory(b, e);
 	memset(i->chunks, 0xff, count * sizeof(uint32_t)); /* holes, until data comes */
-	while ((r = tar_data(b->tar, &p, &n, &off, e)) == 1) {
-		r = add_piece(b, i, &a, p, n, off, e);
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? r : finish_chunk(b, i, &a, e);
+	r = read_pieces(b, i, &a, e);
+	buf_done(&a.parts);
+	return r;
 }
 
 static int set_content(
@@ -396,8 +442,13 @@ static int add_entry(struct builder *b, const struct tar_entry *en, struct err *
 	return add_file(b, dir, name, en, e);
 }
 
+static void tee_to_split(void *ctx, const void *p, size_t n)
+{
+	split_literal(ctx, p, n);
+}
+
 int layer_tree_from_tar(struct source *tar, unsigned int chunk_bits, layer_chunk_sink chunk,
-	void *ctx, struct tree **ret, struct err *e)
+	void *ctx, struct split_writer *split, struct tree **ret, struct err *e)
 {
 	_cleanup_(tar_reader_freep) struct tar_reader *reader = tar_reader_new(tar);
 	_cleanup_(digest_ctx_freep) struct digest_ctx *digest = digest_ctx_new();
@@ -407,12 +458,18 @@ int layer_tree_from_tar(struct source *tar, unsigned int chunk_bits, layer_chunk
 		.chunk_bits = chunk_bits,
 		.chunk = chunk,
 		.ctx = ctx,
+		.split = split,
 		.digest = digest};
 	const struct tar_entry *en;
 	int r = reader && digest && t ? 0 : err_sys(e, -ENOMEM, "cannot read the layer");
 
-	while (r == 0 && (r = tar_next(reader, &en, e)) == 1)
+	if (r == 0 && split)
+		tar_reader_tee(reader, tee_to_split, split);
+	while (r == 0 && (r = tar_next(reader, &en, e)) == 1) {
 		r = add_entry(&b, en, e);
+		if (r == 0 && split && split_writer_code(split) < 0)
+			r = err_sys(e, split_writer_code(split), "cannot keep the layer's tar");
+	}
 	free(b.buffer);
 	buf_done(&b.path);
 	buf_done(&b.link);

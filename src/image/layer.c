@@ -27,7 +27,8 @@ static void *run_producer(void *arg)
 struct hasher {
 	struct source *in;
 	struct digest_ctx *ctx;
-	struct layer_tar tar;
+	struct digest diff_id;
+	uint64_t size;
 	int code;
 };
 
@@ -39,9 +40,9 @@ static void *run_hasher(void *arg)
 
 	while ((h->code = h->in->next(h->in, &p, &n, NULL)) == 1) {
 		digest_ctx_add(h->ctx, p, n);
-		h->tar.size += n;
+		h->size += n;
 	}
-	digest_ctx_final(h->ctx, &h->tar.diff_id);
+	digest_ctx_final(h->ctx, &h->diff_id);
 	return NULL;
 }
 
@@ -53,12 +54,38 @@ static int chunk_to_ingest(
 	return r < 0 ? r : 0;
 }
 
+void layer_done(struct layer *l)
+{
+	tree_free(l->tree);
+	split_writer_free(l->split);
+	if (l->split_fd >= 0)
+		close(l->split_fd);
+	*l = LAYER_NONE;
+}
+
+/* Understands what the producer and the hasher, which run already, make and see. */
+static int read_tree(struct ingest *g, struct source *tar, unsigned int chunk_bits,
+	layer_chunk_sink chunk, void *ctx, struct layer *ret, struct err *e)
+{
+	int r = ingest_temp(g, &ret->split_fd, &ret->split_temp, e);
+
+	if (r == 0)
+		r = split_writer_new(ret->split_fd, &ret->split, e);
+	return r < 0 ? r
+		     : layer_tree_from_tar(tar, chunk_bits, chunk, ctx, ret->split, &ret->tree, e);
+}
+
 int layer_read(struct ingest *g, layer_producer produce, void *ctx, unsigned int chunk_bits,
-	struct layer_tar *ret, struct tree **ret_tree, struct err *e)
+	struct layer *ret, struct err *e)
+{
+	return layer_scan(g, produce, ctx, chunk_bits, chunk_to_ingest, g, ret, e);
+}
+
+int layer_scan(struct ingest *g, layer_producer produce, void *ctx, unsigned int chunk_bits,
+	layer_chunk_sink chunk, void *chunk_ctx, struct layer *ret, struct err *e)
 {
 	_cleanup_(relay_freep) struct relay *relay = relay_new(2);
 	_cleanup_(digest_ctx_freep) struct digest_ctx *digest = digest_ctx_new();
-	_cleanup_(tree_freep) struct tree *tree = NULL;
 	struct producer producer = {.produce = produce, .ctx = ctx, .relay = relay};
 	struct hasher hasher = {.ctx = digest};
 	pthread_t threads[2];
@@ -76,7 +103,7 @@ int layer_read(struct ingest *g, layer_producer produce, void *ctx, unsigned int
 		pthread_join(threads[0], NULL);
 		return err_sys(e, r, "cannot start a thread");
 	}
-	r = layer_tree_from_tar(relay_source(relay, 0), chunk_bits, chunk_to_ingest, g, &tree, e);
+	r = read_tree(g, relay_source(relay, 0), chunk_bits, chunk, chunk_ctx, ret, e);
 	if (r < 0)
 		relay_abort(relay);
 	pthread_join(threads[0], NULL);
@@ -85,7 +112,7 @@ int layer_read(struct ingest *g, layer_producer produce, void *ctx, unsigned int
 		r = hasher.code;
 	if (r < 0)
 		return err_sys(e, r, "cannot read the layer");
-	*ret = hasher.tar;
-	*ret_tree = TAKE_PTR(tree);
+	ret->diff_id = hasher.diff_id;
+	ret->size = hasher.size;
 	return 0;
 }

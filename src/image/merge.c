@@ -45,21 +45,42 @@ static struct pair *pop(struct merge *m)
 	return p;
 }
 
-/* Before anything is changed: what hard links into the lower layers mean. */
-static int resolve_link(struct merge *m, struct dentry *d)
-{
-	const char *name, *target = d->inode->target;
-	struct dentry *found = NULL;
-	struct inode *dir;
-	int r = path_parent(m->t, m->t->root, target, false, &dir, &name, m->e);
+#define LINK_HOPS_MAX 40
 
+/* NULL in *ret: there is no such name below `root`. */
+static int find_path(struct merge *m, struct inode *root, const char *path, struct dentry **ret)
+{
+	const char *name;
+	struct inode *dir;
+	int r = path_parent(m->t, root, path, false, &dir, &name, m->e);
+
+	*ret = r == 0 ? tree_find(m->t, dir, name, strlen(name)) : NULL;
+	return r < 0 ? err_prefix(m->e, r, "%s", m->layer) : 0;
+}
+
+/*
+ * Before anything is changed: what a hard link into the lower layers means. Where these have no
+ * such file, it is one that comes later in this layer's own tar.
+ */
+static int resolve_link(struct merge *m, struct inode *upper, struct dentry *d)
+{
+	const char *target = d->inode->target;
+	struct dentry *found;
+	int r = find_path(m, m->t->root, target, &found);
+
+	for (int hops = 0; r == 0 && !found && hops < LINK_HOPS_MAX; hops++) {
+		r = find_path(m, upper, target, &found);
+		if (r < 0 || !found || !(found->inode->flags & INODE_LINK))
+			break;
+		target = found->inode->target;
+		found = NULL;
+	}
 	if (r < 0)
-		return err_prefix(m->e, r, "%s", m->layer);
-	if (r == 0)
-		found = tree_find(m->t, dir, name, strlen(name));
-	if (!found || inode_is_dir(found->inode))
+		return r;
+	if (!found || inode_is_dir(found->inode) || found->inode->flags & INODE_WHITEOUT)
 		return err_set(m->e, -ERR_INPUT, "%s: '%s' is a hard link to '%s', which is %s",
-			m->layer, d->name, target, found ? "a directory" : "nowhere");
+			m->layer, d->name, d->inode->target,
+			found && inode_is_dir(found->inode) ? "a directory" : "nowhere");
 	d->inode = found->inode;
 	return 0;
 }
@@ -72,7 +93,7 @@ static int resolve_links(struct merge *m, struct inode *upper)
 	while (r == 0 && (p = pop(m))) {
 		dentry_for_each (d, p->upper) {
 			if (d->inode->flags & INODE_LINK)
-				r = resolve_link(m, d);
+				r = resolve_link(m, upper, d);
 			else if (inode_is_dir(d->inode))
 				r = push(m, d->inode, d->inode, NULL, "");
 			if (r < 0)

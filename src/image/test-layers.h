@@ -69,7 +69,7 @@ static inline int layer_tree(const char *text, struct tree **ret, struct err *e)
 {
 	struct test_sink tar = layer_tar(text);
 	struct test_source in = test_source_of(tar.b.p, tar.b.n, 4096);
-	int r = layer_tree_from_tar(&in.s, CHUNK_BITS_MIN, no_chunk, NULL, ret, e);
+	int r = layer_tree_from_tar(&in.s, CHUNK_BITS_MIN, no_chunk, NULL, NULL, ret, e);
 
 	test_source_done(&in);
 	test_sink_done(&tar);

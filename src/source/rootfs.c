@@ -2,27 +2,23 @@
 /*
  * Every name is opened once, with O_PATH and O_NOFOLLOW; all that is said of it then comes from
  * that descriptor (through /proc/self/fd where a call wants a path), so nothing can be swapped in
- * between. The walk is a stack of directories in memory, not of calls, and only the innermost
- * ones are kept open: an outer one is opened again as "..", and must be the same directory.
+ * between. The walk is a stack of directories in memory, not of calls (util/dir-stack.h).
  */
 #include "file-data.h"
 #include "link-table.h"
 #include "tree-source.h"
 #include "util/buf.h"
+#include "util/dir-stack.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-#define OPEN_DIRS_MAX   ((size_t)64)
 #define XATTR_LIST_SIZE ((size_t)65536) /* XATTR_LIST_MAX */
 #define XATTR_SIZE      ((size_t)65536) /* XATTR_SIZE_MAX */
 
 struct dir {
-	int fd; /* -1 while it is closed */
-	dev_t dev;
-	ino_t ino;
 	size_t path_size; /* bytes of walk.path that name it, with a '/' behind; 0 for the root */
 	struct buf text;  /* the names, each with its NUL */
 	char **names;     /* sorted */
@@ -32,7 +28,8 @@ struct dir {
 struct walk {
 	struct sink *out;
 	struct buf path; /* of the current entry */
-	struct dir *dirs;
+	struct dir_stack stack;
+	struct dir *dirs; /* of the stack */
 	size_t n_dirs, room_dirs;
 	struct link_table links;
 	struct buf xattr_names, xattr_values;
@@ -42,7 +39,6 @@ struct walk {
 
 static void dir_done(struct dir *d)
 {
-	close_fdp(&d->fd);
 	buf_done(&d->text);
 	free(d->names);
 }
@@ -52,6 +48,7 @@ static void walk_done(struct walk *w)
 	while (w->n_dirs)
 		dir_done(&w->dirs[--w->n_dirs]);
 	free(w->dirs);
+	dir_stack_done(&w->stack);
 	buf_done(&w->path);
 	link_table_done(&w->links);
 	buf_done(&w->xattr_names);
@@ -160,11 +157,11 @@ static int load_xattrs(struct walk *w, int fd, struct tar_entry *x)
 
 /* --- directories -------------------------------------------------------------------------- */
 
-static int read_names(struct dir *d)
+static int read_names(struct dir *d, int dir_fd)
 {
 	_cleanup_(closedirp) DIR *stream = NULL;
 	struct dirent *entry;
-	int fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+	int fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
@@ -208,56 +205,34 @@ static int sort_names(struct dir *d)
 }
 
 /* Takes the descriptor over. The directory's own path is the current one. */
-static int push_dir(struct walk *w, int fd, const struct stat *st, size_t path_size)
+static int push_dir(struct walk *w, int fd, size_t path_size)
 {
 	struct dir *d;
-	int r;
+	int r = dir_stack_push(&w->stack, fd);
 
+	if (r < 0)
+		return r;
 	if (w->n_dirs == w->room_dirs) {
 		const size_t room = w->room_dirs ? 2 * w->room_dirs : 64;
 
 		d = reallocarray(w->dirs, room, sizeof(*d));
-		if (!d) {
-			close(fd);
+		if (!d)
 			return -ENOMEM;
-		}
 		w->dirs = d;
 		w->room_dirs = room;
 	}
 	d = &w->dirs[w->n_dirs++];
-	*d = (struct dir){.fd = fd, .dev = st->st_dev, .ino = st->st_ino, .path_size = path_size};
-	if (w->n_dirs > OPEN_DIRS_MAX) {
-		struct dir *outer = &w->dirs[w->n_dirs - OPEN_DIRS_MAX];
-
-		close_fdp(&outer->fd);
-		outer->fd = -1;
-	}
-	r = read_names(d);
+	*d = (struct dir){.path_size = path_size};
+	r = read_names(d, fd);
 	return r < 0 ? r : sort_names(d);
-}
-
-static int reopen_outer(struct dir *outer, int inner_fd)
-{
-	_cleanup_close_ int fd = openat(inner_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_dev != outer->dev || st.st_ino != outer->ino)
-		return -ESTALE;
-	outer->fd = TAKE_FD(fd);
-	return 0;
 }
 
 static int pop_dir(struct walk *w, struct err *e)
 {
-	struct dir *d = &w->dirs[w->n_dirs - 1];
-	int r = 0;
+	_cleanup_close_ int left = -1;
+	int r = dir_stack_pop(&w->stack, &left);
 
-	if (w->n_dirs > 1 && d[-1].fd < 0)
-		r = reopen_outer(&d[-1], d->fd);
-	dir_done(d);
-	w->n_dirs--;
+	dir_done(&w->dirs[--w->n_dirs]);
 	return r < 0 ? fail(w, r, "cannot go back from", e) : 0;
 }
 
@@ -300,8 +275,7 @@ static int write_file(
 }
 
 /* Writes the entry and goes down: the next names are the directory's. */
-static int write_dir(
-	struct walk *w, int fd, const struct stat *st, const struct tar_entry *x, struct err *e)
+static int write_dir(struct walk *w, int fd, const struct tar_entry *x, struct err *e)
 {
 	int dir_fd, r = tar_write_entry(w->out, x, e);
 
@@ -315,7 +289,7 @@ static int write_dir(
 		close(dir_fd);
 		return fail(w, r, "cannot list", e);
 	}
-	r = push_dir(w, dir_fd, st, w->n_dirs ? w->path.n : 0);
+	r = push_dir(w, dir_fd, w->n_dirs ? w->path.n : 0);
 	return r < 0 ? fail(w, r, "cannot list", e) : 0;
 }
 
@@ -356,7 +330,7 @@ static int write_node(struct walk *w, int fd, struct err *e)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (S_ISDIR(st.st_mode))
-		return write_dir(w, fd, &st, &x, e);
+		return write_dir(w, fd, &x, e);
 	if (S_ISREG(st.st_mode))
 		return write_file(w, fd, &st, &x, e);
 	if (S_ISLNK(st.st_mode))
@@ -377,7 +351,7 @@ static int write_name(struct walk *w, const struct dir *d, const char *name, str
 		return err_set(e, -ERR_INPUT,
 			"'%.200s': a name that starts with '.wh.' would be a whiteout in a layer",
 			path_of(w));
-	fd = openat(d->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(dir_stack_fd(&w->stack), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return fail(w, -errno, "cannot open", e);
 	return write_node(w, fd, e);
