@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view.h"
+#include "view-walk.h"
 #include "format/index-disk.h"
 #include "format/test-tree.h"
 #include "image/local.h"
 #include "store/ingest.h"
 #include "util/io.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 
 #define BITS  12
@@ -68,6 +70,7 @@ static void put_tree(struct tree *t)
 	put_inline(t, t->root, "inline", INDEX_INLINE_MAX);
 	put_inline(t, t->root, "empty", 0);
 	put(t, t->root, "fifo", S_IFIFO | 0600);
+	CHECK(tree_link(t, sub, "again", 5, tree_find(t, t->root, "fifo", 4)->inode) == 0);
 	for (int k = 0; k < 60; k++) { /* l0 -> dir, l1 -> l0, ... */
 		snprintf(name, sizeof(name), "l%d", k);
 		snprintf(target, sizeof(target), k ? "l%d" : "dir", k - 1);
@@ -244,6 +247,103 @@ static void test_read_others(struct view *v)
 	CHECK(view_read(v, &i, p, 5, 0, &n, NULL) == -EINVAL);
 }
 
+static void test_next(struct view *v)
+{
+	static const struct {
+		uint64_t off, data, end;
+	} cases[] = {
+		{0, CHUNK, 3 * CHUNK},
+		{1, CHUNK, 3 * CHUNK},
+		{CHUNK, CHUNK, 3 * CHUNK},
+		{2 * CHUNK + 1, 2 * CHUNK + 1, 3 * CHUNK},
+		{3 * CHUNK + 5, 4 * CHUNK, BIG},
+		{5 * CHUNK + 1, 5 * CHUNK + 1, BIG},
+		{BIG, BIG, 0}, /* no more */
+		{BIG + CHUNK, BIG, 0},
+		{UINT64_MAX, BIG, 0},
+	};
+	struct index_inode i;
+	uint64_t at, end;
+
+	CHECK(view_lookup(v, "big", true, &i, NULL) == 0);
+	for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
+		int r = view_next_run(v, &i, cases[k].off, &at, &end, NULL);
+
+		CHECK(r == (cases[k].end != 0));
+		CHECK(r == 0 || (at == cases[k].data && end == cases[k].end));
+		CHECK(view_next_data(v, &i, cases[k].off, &at, NULL) == 0 && at == cases[k].data);
+	}
+	CHECK(view_lookup(v, "inline", true, &i, NULL) == 0);
+	CHECK(view_next_data(v, &i, 3, &at, NULL) == 0 && at == 3);
+	CHECK(view_next_run(v, &i, 3, &at, &end, NULL) == 1 && at == 3 && end == INDEX_INLINE_MAX);
+	CHECK(view_lookup(v, "empty", true, &i, NULL) == 0);
+	CHECK(view_next_run(v, &i, 0, &at, &end, NULL) == 0);
+}
+
+/* --- walks --------------------------------------------------------------------------------- */
+
+static void test_walk(struct view *v)
+{
+	/* '-' is a directory again; '=' a further name */
+	static const char *const first[] = {"./", "a", "b", "big", "dir", "dir/abs", "dir/out",
+		"dir/sub", "dir/sub/again", "dir/sub/file", "-dir/sub", "dir/up", "-dir", "empty",
+		"=fifo", "inline", "l0", "l1", "l10"};
+	struct view_walk *w = view_walk_new(v, true);
+	struct walk_entry x;
+	size_t n = 0;
+	int r;
+
+	CHECK(w);
+	while ((r = view_walk_next(w, &x, NULL)) == 1) {
+		if (n < sizeof(first) / sizeof(*first)) {
+			const char *want = first[n] + (first[n][0] == '-' || first[n][0] == '=');
+
+			CHECK(strcmp(x.path, want) == 0 && x.leave == (first[n][0] == '-'));
+			CHECK(!x.first == (first[n][0] != '='));
+			CHECK(!x.first || strcmp(x.first, "dir/sub/again") == 0);
+			CHECK(n == 0 || x.inode.nid == nid_of(v, want));
+			CHECK(n == 0 || strcmp(strrchr(want, '/') ? strrchr(want, '/') + 1 : want,
+						x.name) == 0);
+		}
+		n++;
+	}
+	CHECK(r == 0 && x.leave && strcmp(x.path, "./") == 0 && n == 21 + 60);
+	CHECK(view_walk_next(w, &x, NULL) == 0);
+	view_walk_free(w);
+}
+
+/* The entry of "sub" in "dir" made to lead back to "dir". */
+static void test_walk_loop(struct store *s, const struct image_record *rec, struct view *v)
+{
+	const uint64_t dir = nid_of(v, "dir"), sub = nid_of(v, "dir/sub");
+	_cleanup_close_ int local = -1, fd = -1;
+	struct view_walk *w;
+	struct walk_entry x;
+	struct view *looped;
+	struct buf b = {0};
+	char name[STORE_NAME_MAX];
+	struct err e = {0};
+	int r, found = 0;
+
+	CHECK(local_open(s, rec, &local, NULL) == 0 && io_slurp(local, 1 << 24, &b) == 0);
+	for (size_t at = 0; at + 12 <= b.n; at += 4)
+		if (memcmp(b.p + at, &sub, 8) == 0 && b.p[at + 10] == 2 && ++found)
+			memcpy(b.p + at, &dir, 8);
+	CHECK(found);
+	store_file_name(STORE_LOCAL, &rec->manifest, name);
+	CHECK(fchmodat(s->dirfd, name, 0600, 0) == 0);
+	fd = openat(s->dirfd, name, O_WRONLY);
+	CHECK(fd >= 0 && io_pwrite_full(fd, b.p, b.n, 0) == 0);
+	CHECK(view_open(s, rec, &looped, NULL) == 0);
+	w = view_walk_new(looped, false);
+	while ((r = view_walk_next(w, &x, &e)) == 1)
+		;
+	CHECK(r == -ERR_STORE && strstr(e.text, "within itself"));
+	view_walk_free(w);
+	view_close(looped);
+	buf_done(&b);
+}
+
 int main(void)
 {
 	_cleanup_image_record_ struct image_record rec = {0};
@@ -261,6 +361,10 @@ int main(void)
 		test_lookup_symlink(v);
 		test_read_chunks(v);
 		test_read_others(v);
+		test_next(v);
+		test_walk(v);
+		if (round == 1)
+			test_walk_loop(s, &rec, v);
 		view_close(v);
 	}
 	store_close(s);

@@ -160,22 +160,54 @@ int view_lookup(
 	return 0;
 }
 
-static int read_chunk(
-	struct view *v, const struct index_inode *i, void *p, size_t n, uint64_t off, struct err *e)
+/* Neighbours in the file that are neighbours in a pack too, or all holes. */
+struct run {
+	bool hole;
+	struct index_address start;
+	uint64_t size; /* bytes, from the place asked for */
+};
+
+/* The run at `off`, of at most `n` bytes, which lie in the file. */
+static int find_run(struct view *v, const struct index_inode *i, uint64_t off, uint64_t n,
+	struct run *ret, struct err *e)
 {
+	const uint64_t chunk = (uint64_t)1 << i->chunk_bits;
 	uint64_t number = off >> i->chunk_bits;
+	struct run run = {.size = chunk - (off & (chunk - 1))};
 	struct index_address a;
-	int r = index_address(v->x, i, number, &a, e);
+	int r = index_address(v->x, i, number, &run.start, e);
+
+	run.hole = r == 1;
+	for (uint64_t block = run.start.block; r >= 0 && run.size < n; run.size += chunk) {
+		r = index_address(v->x, i, ++number, &a, e);
+		block += chunk / PACK_BLOCK_SIZE;
+		if (run.hole != (r == 1) ||
+			(r == 0 && (a.device != run.start.device || a.block != block)))
+			break;
+	}
+	if (run.size > n)
+		run.size = n;
+	*ret = run;
+	return r < 0 ? r : 0;
+}
+
+static int read_chunks(struct view *v, const struct index_inode *i, void *p, size_t n, uint64_t off,
+	size_t *ret_n, struct err *e)
+{
+	struct run run;
+	int r = find_run(v, i, off, n, &run, e);
 
 	if (r < 0)
 		return r;
-	if (r == 1) {
-		memset(p, 0, n);
+	*ret_n = (size_t)run.size;
+	if (run.hole) {
+		memset(p, 0, *ret_n);
 		return 0;
 	}
-	r = io_pread_full(v->packs[a.device - 1], p, n,
-		(uint64_t)a.block * PACK_BLOCK_SIZE + (off - (number << i->chunk_bits)));
-	return r < 0 ? err_sys(e, r, "cannot read packs/%d.pack", a.device - 1) : 0;
+	r = io_pread_full(v->packs[run.start.device - 1], p, *ret_n,
+		(uint64_t)run.start.block * PACK_BLOCK_SIZE +
+			(off & (((uint64_t)1 << i->chunk_bits) - 1)));
+	return r < 0 ? err_sys(e, r, "cannot read packs/%d.pack", run.start.device - 1) : 0;
 }
 
 static int read_inline(
@@ -204,15 +236,10 @@ int view_read(struct view *v, const struct index_inode *i, void *p, size_t n, ui
 		size_t k = n - done;
 		int r;
 
-		if (i->layout == INDEX_CHUNKS) {
-			uint64_t left = ((uint64_t)1 << i->chunk_bits) -
-					(at & (((uint64_t)1 << i->chunk_bits) - 1));
-
-			k = left < k ? (size_t)left : k;
-			r = read_chunk(v, i, (char *)p + done, k, at, e);
-		} else {
+		if (i->layout == INDEX_CHUNKS)
+			r = read_chunks(v, i, (char *)p + done, k, at, &k, e);
+		else
 			r = read_inline(v, i, (char *)p + done, k, at, e);
-		}
 		if (r < 0)
 			return r;
 		done += k;
@@ -221,21 +248,46 @@ int view_read(struct view *v, const struct index_inode *i, void *p, size_t n, ui
 	return 0;
 }
 
+/* The next place from `off` on that is a hole, or is none, as wanted; or the file's size. */
+static int find_next(struct view *v, const struct index_inode *i, uint64_t off, bool hole,
+	uint64_t *ret, struct err *e)
+{
+	uint64_t number = off >> i->chunk_bits, total = chunk_count(i->size, i->chunk_bits);
+	struct index_address a;
+	int r = 0;
+
+	while (number < total && (r = index_address(v->x, i, number, &a, e)) == !hole)
+		number++;
+	if (r < 0)
+		return r;
+	if (number << i->chunk_bits > off)
+		off = number << i->chunk_bits;
+	*ret = off < i->size ? off : i->size;
+	return 0;
+}
+
 int view_next_data(
 	struct view *v, const struct index_inode *i, uint64_t off, uint64_t *ret, struct err *e)
 {
-	if (off < i->size && i->layout == INDEX_CHUNKS) {
-		uint64_t number = off >> i->chunk_bits, total = chunk_count(i->size, i->chunk_bits);
-		struct index_address a;
-		int r = 1;
-
-		while (number < total && (r = index_address(v->x, i, number, &a, e)) == 1)
-			number++;
-		if (r < 0)
-			return r;
-		if (number << i->chunk_bits > off)
-			off = number << i->chunk_bits;
-	}
+	if (off < i->size && i->layout == INDEX_CHUNKS)
+		return find_next(v, i, off, false, ret, e);
 	*ret = off < i->size ? off : i->size;
 	return 0;
+}
+
+int view_next_run(struct view *v, const struct index_inode *i, uint64_t off, uint64_t *ret_start,
+	uint64_t *ret_end, struct err *e)
+{
+	uint64_t start, end = i->size;
+	int r = view_next_data(v, i, off, &start, e);
+
+	if (r < 0 || start >= i->size)
+		return r;
+	if (i->layout == INDEX_CHUNKS)
+		r = find_next(v, i, start, true, &end, e);
+	if (r < 0)
+		return r;
+	*ret_start = start;
+	*ret_end = end;
+	return 1;
 }

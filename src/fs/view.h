@@ -25,6 +25,9 @@ _must_check_ int view_lookup(
 /* The next place from `off` on that is no hole, or the file's size. */
 _must_check_ int view_next_data(
 	struct view *v, const struct index_inode *i, uint64_t off, uint64_t *ret, struct err *e);
+/* The next run of data from `off` on. 1 = from *ret_start to *ret_end; 0 = there is none. */
+_must_check_ int view_next_run(struct view *v, const struct index_inode *i, uint64_t off,
+	uint64_t *ret_start, uint64_t *ret_end, struct err *e);
 /* Reads up to `n` bytes of a file at `off`; *ret_n is less only at its end. */
 _must_check_ int view_read(struct view *v, const struct index_inode *i, void *p, size_t n,
 	uint64_t off, size_t *ret_n, struct err *e);
