@@ -32,7 +32,22 @@ check: build-tests
 	tests/images/build.sh demo
 	BUILD=$(BUILD) ASAN=$(ASAN) tests/run
 
-bench: deps-bench build
+# docs/reliability.md: half an hour, and figures.
+crash: deps-check $(BUILD)/build.ninja
+	meson configure $(BUILD) -Dtests=true
+	ninja -C $(BUILD) --quiet
+	tests/fault/all $(BUILD)
+
+# Many processes on one store; tests/stress/run says what they do. SEED=N repeats a choice.
+SECONDS ?= 120
+PROCESSES ?= 8
+stress: build
+	unshare -m -p --fork --kill-child --mount-proc tests/stress/run $(BUILD)/plyfs \
+		--seconds $(SECONDS) --processes $(PROCESSES) $(if $(SEED),--seed $(SEED))
+
+bench: deps-bench $(BUILD)/build.ninja
+	meson setup --reconfigure $(BUILD) -Dbench=true
+	ninja -C $(BUILD) --quiet
 	bench/all.sh
 
 fuzz: deps-fuzz
@@ -47,4 +62,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(ASAN)
 
-.PHONY: all build build-tests demo check bench fuzz format install clean
+.PHONY: all build build-tests demo check crash stress bench fuzz format install clean

@@ -68,13 +68,20 @@ int plyfs_layer_add(struct plyfs_store *store, const char *base, const char *sou
 	const char *name, const struct plyfs_import_options *options,
 	char ret_digest[PLYFS_DIGEST_MAX], struct plyfs_error *error);
 
+struct plyfs_gc_options {
+	int dry_run; /* only counts; changes nothing */
+	/* Called while it goes on, `what` being "marking", "freeing" and the like; may be NULL. */
+	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+	void *progress_ctx;
+};
 struct plyfs_gc {
 	uint64_t images, layers, chunks, files;
-	uint64_t bytes;
+	uint64_t bytes;      /* what the file system got back */
+	uint64_t pack_bytes; /* of these, content of chunks; the rest are files */
 };
-/* Frees what no name leads to and nobody uses. `dry_run`: only counts. */
-int plyfs_gc(
-	struct plyfs_store *store, int dry_run, struct plyfs_gc *ret, struct plyfs_error *error);
+/* Frees what no name leads to and nobody uses. `options` may be NULL. */
+int plyfs_gc(struct plyfs_store *store, const struct plyfs_gc_options *options,
+	struct plyfs_gc *ret, struct plyfs_error *error);
 
 struct plyfs_df {
 	uint64_t images, names, layers, chunks;
@@ -82,8 +89,92 @@ struct plyfs_df {
 	uint64_t data_bytes;  /* content of all images' files, each image counted whole */
 	uint64_t index_bytes; /* indexes of layers and images */
 	uint64_t disk_bytes;  /* what the store takes on its file system, everything included */
+	uint64_t split_bytes; /* what layers' tars hold besides content */
+	uint64_t pack_bytes;  /* what the packs take on the file system */
+	uint64_t free_bytes;  /* space inside the packs that imports use again; takes no disk */
+	uint64_t held_bytes;  /* space that running imports hold, or killed ones held */
 };
 int plyfs_df(struct plyfs_store *store, struct plyfs_df *ret, struct plyfs_error *error);
+
+/* What plyfs_fsck found, or did. */
+enum plyfs_fsck_class {
+	PLYFS_FSCK_DAMAGE,   /* something is wrong */
+	PLYFS_FSCK_LEFTOVER, /* a killed command left it: gc removes it; no damage */
+	PLYFS_FSCK_HEALED,   /* a repair has made it sound */
+	PLYFS_FSCK_LEFT,     /* a repair could not: it is quarantined */
+};
+struct plyfs_fsck_path {
+	const char *image; /* its name, or its digest if it has none */
+	const char *path;  /* of a file in it; NULL: the image as a whole */
+};
+struct plyfs_fsck_problem {
+	enum plyfs_fsck_class problem_class;
+	const char *kind;   /* chunk layer image local-index name record space pack leftover */
+	const char *text;   /* one line: what is wrong with what, and where */
+	const char *digest; /* of the chunk, layer or image; NULL: it is none */
+	const char *pack;   /* where a chunk lies: "packs/0.pack"; NULL: nowhere */
+	uint64_t offset;    /* and at which byte */
+	const struct plyfs_fsck_path *paths; /* all that it touches */
+	size_t n_paths;
+};
+
+struct plyfs_fsck_options {
+	int data;                   /* verify the content of every chunk, too */
+	int repair;                 /* quarantine what is damaged, and heal what can be */
+	const char *const *sources; /* as for plyfs_import, to heal from; they imply `repair` */
+	size_t n_sources;
+	/* Called for each problem, in the end; what it points to is gone afterwards. May be NULL.
+	 */
+	void (*problem)(void *ctx, const struct plyfs_fsck_problem *p);
+	/* Called while chunks are verified, from any thread, one at a time. Bytes. May be NULL. */
+	void (*progress)(void *ctx, uint64_t done, uint64_t total);
+	void *ctx;
+};
+
+struct plyfs_fsck {
+	uint64_t names, images, layers, chunks;
+	uint64_t verified_bytes;
+	uint64_t damaged, leftovers; /* problems of these classes */
+	uint64_t unreferenced_chunks;
+	uint64_t healed, left;  /* of the damaged */
+	uint64_t healed_chunks; /* that were written again from the sources */
+};
+/*
+ * Checks the whole store. 0 = it could be checked, and *ret says what was found: it is sound if
+ * `damaged` is 0, or after a repair `left`. Imports may run meanwhile; gc waits. *ret is set on
+ * failure, too, as far as the check came.
+ */
+int plyfs_fsck(struct plyfs_store *store, const struct plyfs_fsck_options *options,
+	struct plyfs_fsck *ret, struct plyfs_error *error);
+/* Own and shared sizes are in whole blocks of 4,096 bytes. */
+struct plyfs_df_image {
+	const char *digest;
+	const char *const *names; /* sorted; none: in use, but without a name */
+	size_t n_names, layers;
+	uint64_t own_bytes; /* chunks that no other image needs: what gc frees of them without it */
+	uint64_t shared_bytes; /* chunks of its files that others need too */
+	uint64_t data_bytes;   /* content of its files */
+	uint64_t index_bytes;
+};
+/*
+ * Calls `each` for every image that has a name or is in use, by name, until it returns non-zero,
+ * which is then returned. *ret_unused_bytes (may be NULL): chunks that none of them needs.
+ */
+int plyfs_df_images(struct plyfs_store *store,
+	int (*each)(void *ctx, const struct plyfs_df_image *image), void *ctx,
+	uint64_t *ret_unused_bytes, struct plyfs_error *error);
+
+struct plyfs_df_layer {
+	const char *digest;    /* diff_id */
+	size_t images;         /* that have it */
+	uint64_t own_bytes;    /* chunks that no other layer has */
+	uint64_t shared_bytes; /* its other chunks */
+	uint64_t data_bytes;   /* content of its files */
+};
+/* The same for the layers of these images, by diff_id. */
+int plyfs_df_layers(struct plyfs_store *store,
+	int (*each)(void *ctx, const struct plyfs_df_layer *layer), void *ctx,
+	struct plyfs_error *error);
 
 /* ---- images ------------------------------------------------------------------------------- */
 
@@ -120,9 +211,31 @@ struct plyfs_image_info {
 	uint64_t index_bytes;
 	uint64_t data_bytes; /* content of its files, each once, holes not counted */
 	uint64_t chunks;
+	/*
+	 * It touches something that plyfs_fsck found damaged: functions that look into it fail. The
+	 * documents are empty, and the numbers 0, where they cannot be read either.
+	 */
+	int quarantined;
 };
 /* Everything is owned by the image. */
 const struct plyfs_image_info *plyfs_image_info(const struct plyfs_image *image);
+
+struct plyfs_export_options {
+	const char *compress; /* "gzip", "zstd" or "none"; NULL: the destination's usual */
+	/* Called from the same thread while layer `layer` of `layers` is written; may be NULL. */
+	void (*progress)(void *ctx, size_t layer, size_t layers, uint64_t done, uint64_t total);
+	void *progress_ctx;
+};
+/*
+ * Writes the image to oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], or its tree
+ * to tar:FILE or rootfs:DIR. ret_digest (may be NULL) is the digest of the exported manifest, which
+ * differs from the image's where layers are compressed otherwise; in a docker-archive, which has
+ * none, that of the manifest which importing it gives. A tree has none: "". What of a tree's
+ * attributes the caller is not permitted to set on files is left out, with a line on stderr.
+ */
+int plyfs_export(struct plyfs_image *image, const char *destination,
+	const struct plyfs_export_options *options, char ret_digest[PLYFS_DIGEST_MAX],
+	struct plyfs_error *error);
 
 /* ---- files in an image -------------------------------------------------------------------- */
 

@@ -25,10 +25,13 @@ static void fill_stat(const struct index_inode *i, struct stat *st)
 static int stat_path(struct plyfs_image *image, const char *path, bool follow, struct stat *ret,
 	struct plyfs_error *error)
 {
+	struct view *view;
 	struct index_inode i;
 	struct err e = {0};
-	int r = view_lookup(image->view, path, follow, &i, &e);
+	int r = lib_view(image, &view, &e);
 
+	if (r == 0)
+		r = view_lookup(view, path, follow, &i, &e);
 	if (r == 0)
 		fill_stat(&i, ret);
 	return lib_error(r, &e, error);
@@ -49,15 +52,18 @@ PUBLIC int plyfs_stat(
 PUBLIC int plyfs_readlink(struct plyfs_image *image, const char *path, char *buffer, size_t size,
 	struct plyfs_error *error)
 {
+	struct view *view;
 	struct index_inode i;
 	struct bytes target;
 	struct err e = {0};
-	int r = view_lookup(image->view, path, false, &i, &e);
+	int r = lib_view(image, &view, &e);
 
+	if (r == 0)
+		r = view_lookup(view, path, false, &i, &e);
 	if (r == 0 && !S_ISLNK(i.mode))
 		r = err_sys(&e, -EINVAL, "%s", path);
 	if (r == 0)
-		r = index_content(view_index(image->view), &i, &target, &e);
+		r = index_content(view_index(view), &i, &target, &e);
 	if (r == 0 && size)
 		snprintf(buffer, size, "%.*s", (int)target.n, (const char *)target.p);
 	return lib_error(r, &e, error);
@@ -73,8 +79,10 @@ PUBLIC int plyfs_open(struct plyfs_image *image, const char *path, struct plyfs_
 {
 	struct plyfs_file *f = calloc(1, sizeof(*f));
 	struct err e = {0};
-	int r = f ? view_lookup(image->view, path, true, &f->inode, &e) : -ENOMEM;
+	int r = f ? lib_view(image, &f->view, &e) : -ENOMEM;
 
+	if (r == 0)
+		r = view_lookup(f->view, path, true, &f->inode, &e);
 	if (r == 0 && !S_ISREG(f->inode.mode))
 		r = err_set(&e, S_ISDIR(f->inode.mode) ? -EISDIR : -EINVAL, "%s is %s", path,
 			S_ISDIR(f->inode.mode) ? "a directory" : "no regular file");
@@ -82,7 +90,6 @@ PUBLIC int plyfs_open(struct plyfs_image *image, const char *path, struct plyfs_
 		free(f);
 		return lib_error(r, &e, error);
 	}
-	f->view = image->view;
 	*ret_file = f;
 	return 0;
 }
@@ -123,15 +130,16 @@ PUBLIC int plyfs_opendir(struct plyfs_image *image, const char *path, struct ply
 {
 	struct plyfs_dir *d = calloc(1, sizeof(*d));
 	struct err e = {0};
-	int r = d ? view_lookup(image->view, path, true, &d->inode, &e) : -ENOMEM;
+	int r = d ? lib_view(image, &d->view, &e) : -ENOMEM;
 
+	if (r == 0)
+		r = view_lookup(d->view, path, true, &d->inode, &e);
 	if (r == 0 && !S_ISDIR(d->inode.mode))
 		r = err_sys(&e, -ENOTDIR, "%s", path);
 	if (r < 0) {
 		free(d);
 		return lib_error(r, &e, error);
 	}
-	d->view = image->view;
 	*ret_dir = d;
 	return 0;
 }
@@ -166,15 +174,18 @@ PUBLIC ssize_t plyfs_lgetxattr(struct plyfs_image *image, const char *path, cons
 	void *value, size_t size, struct plyfs_error *error)
 {
 	char here[XATTR_NAME_LEN_MAX + 1];
+	struct view *view;
 	struct index_inode i;
 	struct bytes v;
 	struct err e = {0};
 	uint64_t pos = 0;
-	int r = view_lookup(image->view, path, false, &i, &e);
+	int r = lib_view(image, &view, &e);
 
+	if (r == 0)
+		r = view_lookup(view, path, false, &i, &e);
 	if (r < 0)
 		return lib_error(r, &e, error);
-	while ((r = index_xattr(view_index(image->view), &i, &pos, here, &v, &e)) == 1)
+	while ((r = index_xattr(view_index(view), &i, &pos, here, &v, &e)) == 1)
 		if (strcmp(here, name) == 0)
 			break;
 	if (r == 0)
@@ -192,16 +203,19 @@ PUBLIC ssize_t plyfs_llistxattr(struct plyfs_image *image, const char *path, cha
 	size_t size, struct plyfs_error *error)
 {
 	char here[XATTR_NAME_LEN_MAX + 1];
+	struct view *view;
 	struct index_inode i;
 	struct bytes v;
 	struct err e = {0};
 	uint64_t pos = 0;
 	size_t total = 0;
-	int r = view_lookup(image->view, path, false, &i, &e);
+	int r = lib_view(image, &view, &e);
 
+	if (r == 0)
+		r = view_lookup(view, path, false, &i, &e);
 	if (r < 0)
 		return lib_error(r, &e, error);
-	while ((r = index_xattr(view_index(image->view), &i, &pos, here, &v, &e)) == 1) {
+	while ((r = index_xattr(view_index(view), &i, &pos, here, &v, &e)) == 1) {
 		size_t n = strlen(here) + 1;
 
 		if (size && total + n > size)

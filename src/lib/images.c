@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "image/local.h"
 #include "image/name.h"
+#include "image/quarantine.h"
 #include "source/image-source.h"
 #include "util/io.h"
 
@@ -13,6 +14,8 @@ int lib_find_open(
 
 	if (r == 0)
 		r = image_find(s, image, ret, e);
+	if (r == 0)
+		r = image_check_quarantine(s, ret, image, e);
 	return r < 0 ? r : local_open(s, ret, ret_fd, e);
 }
 
@@ -177,9 +180,22 @@ static char *file_path(const struct plyfs_image *p, enum store_file kind)
 	return asprintf(&path, "%s/%s", p->s->path, name) < 0 ? NULL : path;
 }
 
+int lib_view(const struct plyfs_image *image, struct view **ret, struct err *e)
+{
+	if (!image->view) {
+		*e = image->quarantine;
+		return e->code;
+	}
+	*ret = image->view;
+	return 0;
+}
+
 static int fill_info(struct plyfs_image *p, struct err *e)
 {
-	const struct index_info *x = index_info(view_index(p->view));
+	static const struct index_info none;
+	const struct index_info *x = p->view    ? index_info(view_index(p->view))
+				     : p->index ? index_info(p->index)
+						: &none;
 	struct plyfs_image_info *i = &p->info;
 
 	p->index_path = file_path(p, STORE_IMAGE);
@@ -204,7 +220,51 @@ static int fill_info(struct plyfs_image *p, struct err *e)
 	i->index_bytes = x->size;
 	i->data_bytes = x->data_bytes;
 	i->chunks = x->chunks;
+	i->quarantined = !p->view;
 	return 0;
+}
+
+/* `image` may be a name, or the beginning of a digest that looks like one. */
+static int keep_name(struct plyfs_image *p, const char *image)
+{
+	_cleanup_txn_ MDB_txn *txn = NULL;
+	char name[IMAGE_NAME_MAX];
+	struct digest found;
+	int r;
+
+	if (image_name_parse(image, name, NULL) < 0)
+		return 0;
+	r = txn_begin(p->s, false, &txn, NULL);
+	if (r == 0)
+		r = record_name(p->s, txn, name, &found);
+	if (r < 0)
+		return r;
+	if (r == 1 || !digest_equal(&found, &p->record.manifest))
+		return 0;
+	p->name = strdup(name);
+	return p->name ? 0 : -ENOMEM;
+}
+
+/* Empty where it cannot be read. */
+static int try_document(struct plyfs_image *p, enum store_file kind, struct buf *ret)
+{
+	if (read_document(p, kind, ret, NULL) < 0)
+		ret->n = 0;
+	return buf_addf(ret, "%s", "");
+}
+
+/* As far as it goes. */
+static int open_quarantined(struct plyfs_image *p, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	int r = try_document(p, STORE_MANIFEST, &p->manifest);
+
+	if (store_file_open(p->s, STORE_IMAGE, &p->record.manifest, &fd, NULL) == 0 &&
+		index_open(fd, &p->index, NULL) < 0)
+		p->index = NULL;
+	if (r == 0)
+		r = try_document(p, STORE_CONFIG, &p->config);
+	return r < 0 ? err_sys(e, r, "cannot open the image") : fill_info(p, e);
 }
 
 static int open_image(struct plyfs_image *p, const char *image, struct err *e)
@@ -214,6 +274,13 @@ static int open_image(struct plyfs_image *p, const char *image, struct err *e)
 
 	if (r == 0)
 		r = image_find(p->s, image, &p->record, e);
+	if (r == 0) {
+		r = keep_name(p, image);
+		if (r < 0)
+			return err_sys(e, r, "cannot open the image");
+	}
+	if (r == 0 && image_check_quarantine(p->s, &p->record, image, &p->quarantine) < 0)
+		return open_quarantined(p, e);
 	if (r == 0)
 		r = view_open(p->s, &p->record, &p->view, e);
 	if (r == 0)
@@ -247,9 +314,11 @@ PUBLIC void plyfs_image_close(struct plyfs_image *image)
 	if (!image)
 		return;
 	view_close(image->view);
+	index_close(image->index);
 	image_record_done(&image->record);
 	buf_done(&image->manifest);
 	buf_done(&image->config);
+	free(image->name);
 	free(image->index_path);
 	free(image->local_index_path);
 	free(image->layers);

@@ -16,7 +16,10 @@ struct plyfs_store {
 struct plyfs_image {
 	struct store *s;
 	struct image_record record;
-	struct view *view;
+	char *name;            /* it was opened by; NULL: by a digest */
+	struct view *view;     /* NULL: it is quarantined, */
+	struct err quarantine; /* and this is why */
+	struct index *index;   /* then the portable one, if it can be read */
 	struct buf manifest, config;
 	char *index_path, *local_index_path;
 	char (*layers)[PLYFS_DIGEST_MAX];
@@ -26,9 +29,12 @@ struct plyfs_image {
 /* Copies `e` to the caller's struct and returns `code`. */
 int lib_error(int code, const struct err *e, struct plyfs_error *error);
 
+/* For whatever looks into the image. Fails, with `e` filled, if it is quarantined. */
+_must_check_ int lib_view(const struct plyfs_image *image, struct view **ret, struct err *e);
+
 /*
  * Finds an image and opens its local index, safe from a gc that runs at the same time: what is
- * open stays. *ret_fd may be NULL.
+ * open stays. A quarantined one fails. *ret_fd may be NULL.
  */
 _must_check_ int lib_find_open(
 	struct store *s, const char *image, struct image_record *ret, int *ret_fd, struct err *e);

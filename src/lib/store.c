@@ -5,8 +5,6 @@
 #include "image/name.h"
 #include "store/gc.h"
 
-#include <fcntl.h>
-
 int lib_error(int code, const struct err *e, struct plyfs_error *error)
 {
 	if (code >= 0)
@@ -135,131 +133,38 @@ PUBLIC int plyfs_layer_add(struct plyfs_store *store, const char *base, const ch
 	return lib_error(r, &e, error);
 }
 
-PUBLIC int plyfs_gc(
-	struct plyfs_store *store, int dry_run, struct plyfs_gc *ret, struct plyfs_error *error)
+/* `ctx`: the caller's options. */
+static void show_gc(void *ctx, enum gc_phase phase, uint64_t done, uint64_t total)
 {
+	static const char *const phases[] = {
+		[GC_MARK] = "marking",
+		[GC_SCAN] = "searching",
+		[GC_DELETE] = "deleting",
+		[GC_FREE] = "freeing",
+	};
+	const struct plyfs_gc_options *o = *(const struct plyfs_gc_options **)ctx;
+
+	o->progress(o->progress_ctx, phases[phase], done, total);
+}
+
+PUBLIC int plyfs_gc(struct plyfs_store *store, const struct plyfs_gc_options *options,
+	struct plyfs_gc *ret, struct plyfs_error *error)
+{
+	struct gc_options o = {
+		.dry_run = options && options->dry_run,
+		.progress = options && options->progress ? show_gc : NULL,
+		.progress_ctx = &options,
+	};
 	struct gc_stats stats;
 	struct err e = {0};
-	int r = store_gc(store->s, dry_run, &stats, &e);
+	int r = store_gc(store->s, &o, &stats, &e);
 
 	if (r == 0)
 		*ret = (struct plyfs_gc){.images = stats.images,
 			.layers = stats.layers,
 			.chunks = stats.chunks,
 			.files = stats.files,
-			.bytes = stats.bytes};
-	return lib_error(r, &e, error);
-}
-
-struct df {
-	struct store *s;
-	struct plyfs_df sum;
-};
-
-static int count_chunk(void *ctx, const MDB_val *key _unused_, const MDB_val *value)
-{
-	struct chunk_record c;
-	struct df *d = ctx;
-	int r = record_read_chunk(value, &c);
-
-	d->sum.chunks++;
-	d->sum.chunk_bytes += r == 0 ? c.size : 0;
-	return r;
-}
-
-static int count_index(struct df *d, enum store_file kind, const MDB_val *key, uint64_t *ret_data)
-{
-	_cleanup_(index_closep) struct index *x = NULL;
-	_cleanup_close_ int fd = -1;
-	struct digest digest;
-	int r;
-
-	if (key->mv_size != DIGEST_SIZE)
-		return -ERR_STORE;
-	memcpy(digest.b, key->mv_data, DIGEST_SIZE);
-	r = store_file_open(d->s, kind, &digest, &fd, NULL);
-	if (r == 0)
-		r = index_open(fd, &x, NULL);
-	if (r < 0)
-		return r;
-	d->sum.index_bytes += index_info(x)->size;
-	*ret_data = index_info(x)->data_bytes;
-	return 0;
-}
-
-static int count_layer(void *ctx, const MDB_val *key, const MDB_val *value _unused_)
-{
-	struct df *d = ctx;
-	uint64_t data;
-
-	d->sum.layers++;
-	return count_index(d, STORE_LAYER, key, &data);
-}
-
-static int count_image(void *ctx, const MDB_val *key, const MDB_val *value _unused_)
-{
-	struct df *d = ctx;
-	uint64_t data = 0;
-	int r = count_index(d, STORE_IMAGE, key, &data);
-
-	d->sum.images++;
-	d->sum.data_bytes += data;
-	return r;
-}
-
-static int count_name(void *ctx, const MDB_val *key _unused_, const MDB_val *value _unused_)
-{
-	((struct df *)ctx)->sum.names++;
-	return 0;
-}
-
-static int count_files(struct df *d, const char *dir)
-{
-	int fd = openat(d->s->dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(closedirp) DIR *dp = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *de;
-	struct stat st;
-
-	if (!dp)
-		return -errno;
-	while ((de = readdir(dp)))
-		if (strcmp(de->d_name, "..") != 0 &&
-			fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			if (!S_ISDIR(st.st_mode) || strcmp(de->d_name, ".") == 0)
-				d->sum.disk_bytes += (uint64_t)st.st_blocks * 512;
-	return 0;
-}
-
-static int count_all(struct df *d, struct err *e)
-{
-	static const char *const dirs[] = {".", "packs", "layers", "images", "local", "tmp"};
-	_cleanup_lock_ struct lock lock = LOCK_NONE;
-	_cleanup_txn_ MDB_txn *txn = NULL;
-	int r = lock_take(d->s, LOCK_GC, 0, false, true, &lock, e);
-
-	if (r == 0)
-		r = txn_begin(d->s, false, &txn, e);
-	if (r < 0)
-		return r;
-	r = record_for_each(d->s, txn, d->s->chunks, count_chunk, d);
-	if (r == 0)
-		r = record_for_each(d->s, txn, d->s->layers, count_layer, d);
-	if (r == 0)
-		r = record_for_each(d->s, txn, d->s->images, count_image, d);
-	if (r == 0)
-		r = record_for_each(d->s, txn, d->s->names, count_name, d);
-	for (size_t i = 0; r == 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++)
-		r = count_files(d, dirs[i]);
-	return r < 0 ? err_sys(e, r, "cannot read the store") : 0;
-}
-
-PUBLIC int plyfs_df(struct plyfs_store *store, struct plyfs_df *ret, struct plyfs_error *error)
-{
-	struct df d = {.s = store->s};
-	struct err e = {0};
-	int r = count_all(&d, &e);
-
-	if (r == 0)
-		*ret = d.sum;
+			.bytes = stats.bytes,
+			.pack_bytes = stats.pack_bytes};
 	return lib_error(r, &e, error);
 }

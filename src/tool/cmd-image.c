@@ -16,6 +16,20 @@ static json_t *created_of(const struct plyfs_image_info *i, json_t **ret_config)
 	return json_object_get(*ret_config, "created");
 }
 
+static int match_listed(void *ctx, const char *name _unused_, const char *digest)
+{
+	return strcmp(digest, ctx) == 0;
+}
+
+/* Whether any name leads to the image still. */
+static bool is_listed(struct plyfs_store *s, const char *digest)
+{
+	char text[PLYFS_DIGEST_MAX];
+
+	snprintf(text, sizeof(text), "%s", digest);
+	return plyfs_images(s, match_listed, text, NULL) != 0;
+}
+
 static int list_image(void *ctx, const char *name, const char *digest)
 {
 	struct listing *l = ctx;
@@ -25,16 +39,21 @@ static int list_image(void *ctx, const char *name, const char *digest)
 	json_t *config, *created;
 
 	if (plyfs_image_open(l->s, digest, &image, &e) < 0) {
+		if (!is_listed(l->s, digest)) /* somebody has removed it meanwhile */
+			return 0;
 		l->failed = true;
-		return tool_fail(&e);
+		json_array_append_new(l->all, json_pack("{ss ss sb}", "name", name, "digest",
+						      digest, "quarantined", true));
+		tool_fail(&e);
+		return 0; /* the others can be listed all the same */
 	}
 	i = plyfs_image_info(image);
 	created = created_of(i, &config);
 	json_array_append_new(
-		l->all, json_pack("{ss ss ss sI sI sI so*}", "name", name, "digest", digest, "id",
-				i->config_digest, "layers", (json_int_t)i->n_layers, "files",
+		l->all, json_pack("{ss ss ss sI sI sI sb so*}", "name", name, "digest", digest,
+				"id", i->config_digest, "layers", (json_int_t)i->n_layers, "files",
 				(json_int_t)i->inodes, "data_bytes", (json_int_t)i->data_bytes,
-				"created", json_incref(created)));
+				"quarantined", i->quarantined, "created", json_incref(created)));
 	json_decref(config);
 	return 0;
 }
@@ -61,12 +80,10 @@ int cmd_images(struct tool *t)
 	if (!s)
 		return 1;
 	r = plyfs_images(s, list_image, &l, &e);
-	if (r < 0 && !l.failed)
+	if (r < 0)
 		return tool_fail(&e);
-	if (r)
-		return 1;
 	if (t->json)
-		return tool_json(l.all);
+		return tool_json(l.all) || l.failed;
 	json_array_foreach(l.all, i, v)
 	{
 		size_t n = strlen(json_string_value(json_object_get(v, "name")));
@@ -86,10 +103,11 @@ int cmd_images(struct tool *t)
 			tool_size((uint64_t)json_integer_value(json_object_get(v, "data_bytes")),
 				size));
 		print_created(json_object_get(v, "created"));
-		putchar('\n');
+		printf("%s\n",
+			json_is_true(json_object_get(v, "quarantined")) ? "  quarantined" : "");
 	}
 	json_decref(l.all);
-	return 0;
+	return l.failed;
 }
 
 struct names_of {
@@ -114,12 +132,13 @@ static json_t *inspect_json(struct plyfs_store *s, const struct plyfs_image_info
 	plyfs_images(s, add_name, &n, NULL);
 	for (size_t k = 0; k < i->n_layers; k++)
 		json_array_append_new(layers, json_string(i->layers[k]));
-	return json_pack("{so ss ss ss ss so so sI sI sI sI so so}", "names", n.names, "digest",
+	return json_pack("{so ss ss ss ss so so sI sI sI sI so so so}", "names", n.names, "digest",
 		i->digest, "id", i->config_digest, "index_digest", i->index_digest, "index_path",
 		i->index_path, "local_index_path", tool_json_bytes(i->local_index_path), "layers",
 		layers, "files", (json_int_t)i->inodes, "data_bytes", (json_int_t)i->data_bytes,
 		"index_bytes", (json_int_t)i->index_bytes, "chunks", (json_int_t)i->chunks,
-		"manifest", json_loadb(i->manifest, i->manifest_size, 0, NULL), "config",
+		"quarantined", json_boolean(i->quarantined), "manifest",
+		json_loadb(i->manifest, i->manifest_size, 0, NULL), "config",
 		json_loadb(i->config, i->config_size, 0, NULL));
 }
 
@@ -161,6 +180,8 @@ static int print_inspect(json_t *all)
 		json_string_value(json_object_get(config, "architecture")));
 	if (json_object_get(config, "created"))
 		printf("created    %s\n", json_string_value(json_object_get(config, "created")));
+	if (json_is_true(json_object_get(all, "quarantined")))
+		printf("quarantined: see plyfs fsck\n");
 	print_list("layers", json_object_get(all, "layers"));
 	printf("files      %lld\n", json_integer_value(json_object_get(all, "files")));
 	printf("content    %s in %lld chunks\n",

@@ -1,45 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import, layer add, df, gc */
+/* import, layer add, export, gc */
 #include "tool.h"
 
-#include <time.h>
-
-/* One line on a terminal, drawn again at most ten times a second. */
-struct progress {
-	bool on;
-	uint64_t last_ms;
-	bool drawn;
-};
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-static void show_progress(void *ctx, size_t layer, size_t layers, uint64_t done, uint64_t total)
-{
-	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX];
-	struct progress *p = ctx;
-	uint64_t now = now_ms();
-
-	if (!p->on || now - p->last_ms < 100)
-		return;
-	p->last_ms = now;
-	p->drawn = true;
-	fprintf(stderr, "\r\033[Klayer %zu of %zu: %s", layer + 1, layers, tool_size(done, a));
-	if (total)
-		fprintf(stderr, " of %s, %u %%", tool_size(total, b),
-			(unsigned int)(done * 100 / total));
-}
-
-static void end_progress(struct progress *p)
-{
-	if (p->drawn)
-		fprintf(stderr, "\r\033[K");
-}
+#include <string.h>
 
 static int print_digest(const struct tool *t, const char *name, const char *digest)
 {
@@ -53,11 +16,11 @@ static int print_digest(const struct tool *t, const char *name, const char *dige
 static int run_import(const struct tool *t, struct plyfs_store *s, const char *base,
 	const char *source, const char *name)
 {
-	struct progress p = {.on = !t->quiet && isatty(STDERR_FILENO)};
+	struct progress p = tool_progress(t);
 	struct plyfs_import_options o = {
 		.platform = t->platform, /* import only */
 		.chunk_size = t->chunk_size,
-		.progress = show_progress,
+		.progress = tool_progress_show,
 		.progress_ctx = &p,
 	};
 	char digest[PLYFS_DIGEST_MAX];
@@ -68,7 +31,7 @@ static int run_import(const struct tool *t, struct plyfs_store *s, const char *b
 		r = plyfs_layer_add(s, base, source, name, &o, digest, &e);
 	else
 		r = plyfs_import(s, source, name, &o, digest, &e);
-	end_progress(&p);
+	tool_progress_end(&p);
 	return r < 0 ? tool_fail(&e) : print_digest(t, name, digest);
 }
 
@@ -86,58 +49,80 @@ int cmd_layer_add(struct tool *t)
 	return s ? run_import(t, s, t->argv[0], t->argv[1], t->argv[2]) : 1;
 }
 
-static json_t *df_json(const struct plyfs_store *s, const struct plyfs_df *d)
+/* Whether the export itself goes to standard output. */
+static bool is_stdout(const char *destination)
 {
-	return json_pack("{ss sI sI sI sI sI sI sI sI}", "store", plyfs_store_path(s), "images",
-		(json_int_t)d->images, "names", (json_int_t)d->names, "layers",
-		(json_int_t)d->layers, "chunks", (json_int_t)d->chunks, "chunk_bytes",
-		(json_int_t)d->chunk_bytes, "data_bytes", (json_int_t)d->data_bytes, "index_bytes",
-		(json_int_t)d->index_bytes, "disk_bytes", (json_int_t)d->disk_bytes);
+	static const char *const kinds[] = {"oci-archive:-", "docker-archive:-", "tar:-"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t n = strlen(kinds[i]);
+
+		if (strncmp(destination, kinds[i], n) == 0 && strchr(":", destination[n]))
+			return true; /* a tag may follow */
+	}
+	return false;
 }
 
-int cmd_df(struct tool *t)
+/* A tree that was exported has no digest. */
+static int print_export(const struct tool *t, const struct plyfs_image *image, const char *digest)
+{
+	if (is_stdout(t->argv[1]))
+		return 0;
+	if (t->json)
+		return tool_json(json_pack("{ss so ss* ss}", "name", t->argv[0], "destination",
+			tool_json_bytes(t->argv[1]), "digest", *digest ? digest : NULL, "config",
+			plyfs_image_info(image)->config_digest));
+	if (*digest)
+		printf("%s\n", digest);
+	return 0;
+}
+
+int cmd_export(struct tool *t)
 {
 	_cleanup_store_ struct plyfs_store *s = tool_store(t, false);
-	char text[SIZE_TEXT_MAX];
+	_cleanup_image_ struct plyfs_image *image = s ? tool_image(s, t->argv[0]) : NULL;
+	struct progress p = tool_progress(t);
+	struct plyfs_export_options o = {
+		.compress = t->compress,
+		.progress = tool_progress_show,
+		.progress_ctx = &p,
+	};
+	char digest[PLYFS_DIGEST_MAX];
 	struct plyfs_error e;
-	struct plyfs_df d;
+	int r;
 
-	if (!s)
+	if (!image)
 		return 1;
-	if (plyfs_df(s, &d, &e) < 0)
-		return tool_fail(&e);
-	if (t->json)
-		return tool_json(df_json(s, &d));
-	printf("store      %s\n", plyfs_store_path(s));
-	printf("images     %llu, under %llu names\n", (unsigned long long)d.images,
-		(unsigned long long)d.names);
-	printf("layers     %llu\n", (unsigned long long)d.layers);
-	printf("content    %s in all images\n", tool_size(d.data_bytes, text));
-	printf("chunks     %llu, ", (unsigned long long)d.chunks);
-	printf("%s", tool_size(d.chunk_bytes, text));
-	if (d.data_bytes > d.chunk_bytes)
-		printf(" (%.0f %% saved by storing each once)",
-			100.0 - 100.0 * (double)d.chunk_bytes / (double)d.data_bytes);
-	printf("\nindexes    %s\n", tool_size(d.index_bytes, text));
-	printf("on disk    %s\n", tool_size(d.disk_bytes, text));
-	return 0;
+	r = plyfs_export(image, t->argv[1], &o, digest, &e);
+	tool_progress_end(&p);
+	return r < 0 ? tool_fail(&e) : print_export(t, image, digest);
 }
 
 int cmd_gc(struct tool *t)
 {
 	_cleanup_store_ struct plyfs_store *s = tool_store(t, false);
 	char text[SIZE_TEXT_MAX];
+	struct progress p = tool_progress(t);
+	struct plyfs_gc_options o = {
+		.dry_run = t->dry_run,
+		.progress = tool_progress_phase,
+		.progress_ctx = &p,
+	};
 	struct plyfs_error e;
 	struct plyfs_gc g;
+	int r;
 
 	if (!s)
 		return 1;
-	if (plyfs_gc(s, t->dry_run, &g, &e) < 0)
+	r = plyfs_gc(s, &o, &g, &e);
+	tool_progress_end(&p);
+	if (r < 0)
 		return tool_fail(&e);
 	if (t->json)
-		return tool_json(json_pack("{sI sI sI sI sI}", "images", (json_int_t)g.images,
+		return tool_json(json_pack("{sI sI sI sI sI sI}", "images", (json_int_t)g.images,
 			"layers", (json_int_t)g.layers, "chunks", (json_int_t)g.chunks, "files",
-			(json_int_t)g.files, "bytes", (json_int_t)g.bytes));
+			(json_int_t)g.files, "bytes", (json_int_t)g.bytes, "pack_bytes",
+			(json_int_t)g.pack_bytes));
 	printf("%s %llu images, %llu layers, %llu chunks: %s\n",
 		t->dry_run ? "would free" : "freed", (unsigned long long)g.images,
 		(unsigned long long)g.layers, (unsigned long long)g.chunks,

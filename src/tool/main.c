@@ -24,27 +24,36 @@ static const struct {
 		false},
 	{OPT_CHUNK_SIZE, "chunk-size", "BYTES", "chunk size, a power of two from 4096 to 1048576",
 		false},
+	{OPT_COMPRESS, "compress", "CODEC", "gzip, zstd or none", false},
 	{OPT_DRY_RUN, "dry-run", NULL, "only say what would be freed", false},
 	{OPT_DRIVER, "driver", "DRIVER", "auto or kernel", false},
 	{OPT_LAZY, "lazy", NULL, "detach now, clean up when it is no longer busy", false},
 	{OPT_LONG, "long", NULL, "type, mode, owner, size and time of each file", false},
 	{OPT_RECURSIVE, "recursive", NULL, "everything below, too", false},
 	{OPT_ALL, "all", NULL, "all mounts of this store", false},
+	{OPT_DATA, "data", NULL, "verify the content of every chunk, too", false},
+	{OPT_REPAIR, "repair", NULL, "quarantine what is damaged, and heal what can be", false},
+	{OPT_LAYERS, "layers", NULL, "each layer, too", false},
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static const int import_options[] = {OPT_PLATFORM, OPT_CHUNK_SIZE, 0};
 static const int layer_options[] = {OPT_CHUNK_SIZE, 0};
+static const int export_options[] = {OPT_COMPRESS, 0};
 static const int gc_options[] = {OPT_DRY_RUN, 0};
+static const int fsck_options[] = {OPT_DATA, OPT_REPAIR, 0};
 static const int ls_options[] = {OPT_LONG, OPT_RECURSIVE, 0};
 static const int mount_options[] = {OPT_DRIVER, 0};
 static const int umount_options[] = {OPT_LAZY, OPT_ALL, 0};
+static const int df_options[] = {OPT_LAYERS, 0};
 static const int no_options[] = {0};
 
 static const struct command commands[] = {
 	{"import", "SOURCE NAME", "import an image", 2, 2, import_options, cmd_import},
 	{"layer add", "NAME SOURCE NEWNAME", "stack one more layer on an image", 3, 3,
 		layer_options, cmd_layer_add},
+	{"export", "NAME DEST", "write an image to where others take it", 2, 2, export_options,
+		cmd_export},
 	{"mount", "NAME DIR", "mount an image read-only", 2, 2, mount_options, cmd_mount},
 	{"umount", "DIR...", "unmount", 0, INT32_MAX, umount_options, cmd_umount},
 	{"mounts", "", "list what is mounted", 0, 0, no_options, cmd_mounts},
@@ -57,8 +66,10 @@ static const struct command commands[] = {
 	{"cat", "NAME PATH...", "print files of an image", 2, INT32_MAX, no_options, cmd_cat},
 	{"stat", "NAME PATH...", "show a file's attributes", 2, INT32_MAX, no_options, cmd_stat},
 	{"cp", "NAME:PATH DEST", "copy files out of an image", 2, 2, no_options, cmd_cp},
-	{"df", "", "show what the store holds", 0, 0, no_options, cmd_df},
+	{"df", "", "show what the store holds", 0, 0, df_options, cmd_df},
 	{"gc", "", "free what no image needs", 0, 0, gc_options, cmd_gc},
+	{"fsck", "[SOURCE...]", "check the store, and repair it from sources", 0, INT32_MAX,
+		fsck_options, cmd_fsck},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -133,7 +144,11 @@ static int print_help(const struct command *c)
 		}
 		printf("\nGlobal options:\n");
 		print_options(c, true);
-		if (c->options[0] == OPT_PLATFORM)
+		if (c->options[0] == OPT_COMPRESS)
+			printf("\nDestinations: oci:DIR[:TAG], oci-archive:FILE[:TAG],\n"
+			       "docker-archive:FILE[:TAG], tar:FILE (- for standard output), "
+			       "rootfs:DIR\n");
+		if (c->options[0] == OPT_PLATFORM || c->options[0] == OPT_DATA)
 			printf("\nSources: oci:DIR[:TAG], oci-archive:FILE[:TAG], "
 			       "docker-archive:FILE[:TAG],\n"
 			       "tar:FILE (- for standard input), rootfs:DIR, manifest:FILE\n");
@@ -217,6 +232,10 @@ static bool set_option(struct tool *t, int id, const char *arg)
 	case OPT_CHUNK_SIZE:
 		return parse_number(arg, &t->chunk_size) && t->chunk_size >= 4096 &&
 		       t->chunk_size <= 1 << 20 && !(t->chunk_size & (t->chunk_size - 1));
+	case OPT_COMPRESS:
+		t->compress = arg;
+		return strcmp(arg, "gzip") == 0 || strcmp(arg, "zstd") == 0 ||
+		       strcmp(arg, "none") == 0;
 	case OPT_DRY_RUN:
 		t->dry_run = true;
 		return true;
@@ -234,6 +253,15 @@ static bool set_option(struct tool *t, int id, const char *arg)
 		return true;
 	case OPT_ALL:
 		t->list_all = true;
+		return true;
+	case OPT_DATA:
+		t->data = true;
+		return true;
+	case OPT_REPAIR:
+		t->repair = true;
+		return true;
+	case OPT_LAYERS:
+		t->list_layers = true;
 		return true;
 	default:
 		return false;
@@ -265,7 +293,7 @@ static int parse(struct tool *t, const struct command *c, int argc, char **argv)
 		}
 		if (id == ':')
 			return usage(c, "%s needs a value", argv[optind - 1]);
-		if (c && takes(c, 11) && (id == 'l' || id == 'R'))
+		if (c && takes(c, 12) && (id == 'l' || id == 'R'))
 			id = id == 'l' ? OPT_LONG : OPT_RECURSIVE;
 		if (id == '?' || id == 'l' || id == 'R')
 			return usage(c, "unknown option %s", argv[optind - 1]);

@@ -21,20 +21,24 @@ enum option_id {
 	OPT_VERSION,
 	OPT_PLATFORM,
 	OPT_CHUNK_SIZE,
+	OPT_COMPRESS,
 	OPT_DRY_RUN,
 	OPT_DRIVER,
 	OPT_LAZY,
 	OPT_LONG,
 	OPT_RECURSIVE,
 	OPT_ALL,
+	OPT_DATA,
+	OPT_REPAIR,
+	OPT_LAYERS,
 };
 
 struct tool {
 	const char *store_path; /* NULL: the default */
 	bool json, quiet;
-	const char *platform, *driver;
+	const char *platform, *driver, *compress;
 	uint32_t chunk_size;
-	bool dry_run, lazy, list_long, recursive, list_all;
+	bool dry_run, lazy, list_long, recursive, list_all, list_layers, data, repair;
 	int argc; /* positional arguments */
 	char **argv;
 };
@@ -73,11 +77,28 @@ char *tool_size(uint64_t bytes, char text[SIZE_TEXT_MAX]);
 /* Writes a name with control characters and backslashes escaped as \ooo if stdout is a terminal. */
 void tool_put_name(const char *name);
 
+/* One line on a terminal while something goes on, drawn at most ten times a second. */
+struct progress {
+	bool on;
+	uint64_t start_ms, last_ms;
+	bool drawn;
+};
+struct progress tool_progress(const struct tool *t);
+/* For struct plyfs_import_options and plyfs_export_options; `ctx` is the struct progress. */
+void tool_progress_show(void *ctx, size_t layer, size_t layers, uint64_t done, uint64_t total);
+/* For struct plyfs_gc_options: shows nothing of what takes less than a second. */
+void tool_progress_phase(void *ctx, const char *what, uint64_t done, uint64_t total);
+/* For work that is counted in bytes alone: "verified 1.0 GiB of 2.0 GiB, 50 %". */
+void tool_progress_bytes(struct progress *p, const char *what, uint64_t done, uint64_t total);
+void tool_progress_end(struct progress *p);
+
 /* The commands. */
 int cmd_import(struct tool *t);
 int cmd_layer_add(struct tool *t);
+int cmd_export(struct tool *t);
 int cmd_df(struct tool *t);
 int cmd_gc(struct tool *t);
+int cmd_fsck(struct tool *t);
 int cmd_images(struct tool *t);
 int cmd_inspect(struct tool *t);
 int cmd_history(struct tool *t);
