@@ -217,3 +217,35 @@ canary_alive() {
 	grep -vxE '\.canary2?' "$T/.canary2" | diff <(grep -vxE '\.canary2?' "$T/.canary1") - ||
 		fail "files outside of the store have changed"
 }
+
+# flip FILE OFFSET: changes one byte
+flip() {
+	python3 -c '
+import sys
+f = open(sys.argv[1], "r+b")
+f.seek(int(sys.argv[2]))
+byte = f.read(1)
+f.seek(int(sys.argv[2]))
+f.write(bytes([byte[0] ^ 1]))' "$1" "$2"
+}
+
+# fsck_says STATUS EXPRESSION [ARG...]: fsck ends with this status, and the Python expression is true
+# of its JSON: d, of its problems of a class: damaged, left, healed, leftover, and of what these
+# touch: touches(problems), a sorted list of "image path" without repetitions
+fsck_says() {
+	local want=$1 expression=$2 rc=0
+	shift 2
+	"$PLYFS" fsck --json "$@" >"$T/.fsck" 2>"$T/.stderr" || rc=$?
+	no_crash "fsck $*"
+	[ $rc = "$want" ] || fail "exit $rc instead of $want from: fsck $*: $(cat "$T/.stderr" "$T/.fsck")"
+	python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+def of(c): return [p for p in d["problems"] if p["class"] == c]
+damaged, left, healed, leftover = map(of, ("damaged", "quarantined", "healed", "leftover"))
+def touches(problems):
+    return sorted({(t["image"] + " " + t.get("path", "")).strip() for p in problems for t in p["touches"]})
+def kinds(problems): return [p["kind"] for p in problems]
+sys.exit(not eval(sys.argv[2]))' "$T/.fsck" "$expression" ||
+		fail "fsck $*: not $expression: $(cat "$T/.fsck")"
+}

@@ -171,6 +171,12 @@ stack("whiteout-below-symlink",
 
 stack("hard-link-to-lower-layer", [layer(file_("a", "x", uid=4)), layer(hardlink("b", "a"))],
       {"a": "f:x", "b": ("=a", {"uid": 4, "nlink": 2})})
+stack("hard-link-before-its-target", [layer(hardlink("b", "a"), hardlink("d/c", "b"),
+                                            file_("a", "x"))],
+      {"a": "f:x", "b": ("=a", {"nlink": 3}), "d": "d", "d/c": "=a"})
+stack("hard-link-to-lower-file-and-not-to-a-later-one",
+      [layer(file_("a", "x")), layer(hardlink("b", "a"), file_("a", "y"))],
+      {"a": "f:y", "b": "f:x"})
 stack("hard-link-to-lower-layer-then-changed",
       [layer(file_("a", "x"), hardlink("b", "a")), layer(file_("a", "new"))],
       {"a": "f:new", "b": ("f:x", {"nlink": 1})})

@@ -15,7 +15,11 @@ expect_ok plyfs import oci:a:t a
 both=$(disk_bytes)
 [ "$both" -gt $((alone + 4000000)) ] || fail "df does not see the second image: $alone, $both"
 expect_ok plyfs rmi a
-expect_ok plyfs gc
+sync
+files() { du -s -c -B1 "$PLYFS_STORE"/packs/* "$PLYFS_STORE"/layers/* "$PLYFS_STORE"/images/* "$PLYFS_STORE"/local/* | tail -1 | cut -f1; }
+taken=$(files)
+freed=$(get 'd["bytes"]' gc)
+[ $((taken - $(files))) = "$freed" ] || fail "gc says $freed bytes, du $((taken - $(files)))"
 [ "$(get 'd["chunks"]' df)" = "$chunks" ] || fail "$(get 'd["chunks"]' df) chunks, not $chunks"
 after=$(disk_bytes)
 [ "$after" -le $((alone + alone / 10 + 100000)) ] || fail "$after bytes after gc, $alone before"

@@ -12,15 +12,16 @@ expect_ok plyfs import tar:x.tar x >/dev/null
 index=$(index_file index_path x)
 local_index=$(index_file local_index_path x)
 cat >poke.py <<'PY'
-import os, random, subprocess, sys
+import os, random, shutil, subprocess, sys
 plyfs, *files = sys.argv[1:]
 r, bad = random.Random(5), 0
-commands = [["ls", "x", "/d"], ["cat", "x", "/d/f"], ["stat", "x", "/d/s"], ["cp", "x:/d", "out"]]
-for n in range(160):
+commands = [["ls", "x", "/d"], ["cat", "x", "/d/f"], ["stat", "x", "/d/s"], ["cp", "x:/d", "out"],
+            ["export", "x", "tar:/dev/null"], ["export", "x", "rootfs:tree"]]
+for n in range(240):
     saved = {f: open(f, "rb").read() for f in files}
     for f, data in saved.items():
         # mostly the superblock and metadata at the front, in all fields in turn
-        at = 1024 + n if n < 128 and len(data) > 1152 else r.randrange(len(data))
+        at = 1024 + n if n < 192 and len(data) > 1216 else r.randrange(len(data))
         poked = bytearray(data)
         poked[at] ^= r.choice((1, 0x80, 0xff, 0x55))
         os.chmod(f, 0o600)
@@ -35,6 +36,11 @@ for n in range(160):
     except subprocess.TimeoutExpired:
         bad += 1
         print("byte %d: %s does not end" % (at, command))
+    if os.path.isdir("tree"):
+        if p.returncode:
+            bad += 1
+            print("byte %d: an export that failed has left files" % at)
+        shutil.rmtree("tree")
     for f, data in saved.items():
         open(f, "wb").write(data)
 sys.exit(bad > 0)

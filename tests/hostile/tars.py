@@ -166,7 +166,8 @@ TABLE = [
     # hard links
     ("hard-link-to-nothing", "link|target", layer(hardlink("h", "nothing"))),
     ("hard-link-to-nothing-absolute", "link|target", layer(hardlink("h", "/etc/passwd"))),
-    ("hard-link-to-later", "link|target", layer(hardlink("h", "a"), FILE)),
+    ("hard-links-to-each-other", "link|target", layer(hardlink("h", "i"), hardlink("i", "h"))),
+    ("hard-link-to-later-directory", "link|target", layer(hardlink("h", "d"), dir_("d"))),
     ("hard-link-to-itself", "link|target", layer(hardlink("h", "h"))),
     ("hard-link-to-itself-existing", "link|target|itself", layer(FILE, hardlink("a", "a"))),
     ("hard-link-to-directory", "link|target|directory", layer(dir_("d"), hardlink("h", "d"))),
