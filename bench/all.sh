@@ -7,6 +7,6 @@
 #   ROUNDS=5 bench/all.sh > figures.md
 
 set -eu
-for name in import sharing chunk-size read disk scale; do
+for name in import sharing chunk-size read disk scale export gc fsck store; do
 	"$(dirname "$0")/$name.sh"
 done

@@ -2,7 +2,9 @@
 /*
  * bench-io: file-system work, timed from the inside, so that no tool's own overhead is in a figure.
  *
- *   bench-io run FILE COMMAND...     run it; append "wall-seconds CPU-seconds peak-KiB" to FILE
+ *   bench-io run FILE COMMAND...     run it; append "wall-seconds CPU-seconds peak-KiB own-KiB" to
+ *                                    FILE; own: the peak without pages of mapped files, as seen
+ *                                    every 10 ms
  *   bench-io stat DIR                walk the tree, fstatat() every entry
  *   bench-io read DIR                read every regular file of the tree
  *   bench-io list DIR MAX            print the regular files of 1..MAX bytes (not timed)
@@ -17,6 +19,7 @@
 #include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -194,18 +197,65 @@ static void read_random(const char *path, uint64_t count)
 	close(fd);
 }
 
+/* Anonymous memory of a process, KiB; 0 if it has none any more. */
+static long own_memory(pid_t pid)
+{
+	char path[64], line[256];
+	FILE *file;
+	long own = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file) && sscanf(line, "RssAnon: %ld", &own) != 1)
+		;
+	if (file)
+		fclose(file);
+	return own;
+}
+
+/* Its peak, until the process ends. SIGCHLD is blocked. */
+static long watch_memory(pid_t pid)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+	sigset_t child;
+	long peak = 0;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	while (sigtimedwait(&child, NULL, &step) < 0) {
+		long own = own_memory(pid);
+
+		peak = own > peak ? own : peak;
+	}
+	return peak;
+}
+
+static pid_t start_command(char **command)
+{
+	sigset_t child, before;
+	pid_t pid;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, &before);
+	pid = fork();
+	if (pid == 0) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		execvp(command[0], command);
+		err(127, "%s", command[0]);
+	}
+	return pid;
+}
+
 static void run(const char *result_path, char **command)
 {
 	double start = now(), cpu, wall;
 	struct rusage usage;
-	pid_t pid = fork();
+	pid_t pid = start_command(command);
+	long own = pid > 0 ? watch_memory(pid) : 0;
 	FILE *result;
 	int status;
 
-	if (pid == 0) {
-		execvp(command[0], command);
-		err(127, "%s", command[0]);
-	}
 	if (pid < 0 || wait4(pid, &status, 0, &usage) < 0)
 		err(1, "%s", command[0]);
 	wall = now() - start;
@@ -214,7 +264,8 @@ static void run(const char *result_path, char **command)
 	cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 	      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 	result = fopen(result_path, "ae");
-	if (!result || fprintf(result, "%.6f %.6f %ld\n", wall, cpu, usage.ru_maxrss) < 0 ||
+	if (!result ||
+		fprintf(result, "%.6f %.6f %ld %ld\n", wall, cpu, usage.ru_maxrss, own) < 0 ||
 		fclose(result))
 		err(1, "%s", result_path);
 }

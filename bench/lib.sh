@@ -88,6 +88,11 @@ plain_bytes() {
 	image_blobs "$@" | xargs -n 1 -P "$(nproc)" sh -c 'pigz -dc "$0" | wc -c' | awk '{ n += $1 } END { printf "%.0f\n", n }'
 }
 
+# has_command NAME: whether this plyfs has the command.
+has_command() {
+	"$plyfs" "$1" --help > /dev/null 2>&1
+}
+
 disk_bytes() {
 	du -s --block-size=1 "$@" | awk '{ n += $1 } END { printf "%.0f\n", n }'
 }
@@ -140,12 +145,14 @@ bench_io() {
 	"$work/bench-io" "$@"
 }
 
-# timed COMMAND...: run it; leaves seconds in $wall and $cpu, and MiB in $peak.
+# timed COMMAND...: run it; leaves seconds in $wall and $cpu, and MiB in $peak and $own (the peak
+# without mapped files, which are cache).
 timed() {
 	rm -f "$work/timed"
 	bench_io run "$work/timed" "$@" > "$work/log" 2>&1 || { cat "$work/log" >&2; die "failed: $*"; }
-	read -r wall cpu peak < "$work/timed"
+	read -r wall cpu peak own < "$work/timed"
 	peak=$(calc "$peak / 1024")
+	own=$(calc "$own / 1024")
 }
 
 calc() {
