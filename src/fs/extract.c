@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "extract.h"
 #include "attributes.h"
-#include "view-walk.h"
+#include "image/index-walk.h"
 #include "util/dir-stack.h"
 #include "util/io.h"
 #include "util/remove.h"
@@ -222,13 +222,14 @@ static int finish_dir(struct extract *x, const struct walk_entry *w, struct err 
 static int walk(struct extract *x, const char *path, bool links,
 	int (*each)(struct extract *x, const struct walk_entry *w, struct err *e), struct err *e)
 {
-	_cleanup_(view_walk_freep) struct view_walk *tree = view_walk_new(x->v, links);
+	_cleanup_(index_walk_freep) struct index_walk *tree =
+		index_walk_new(view_index(x->v), links);
 	struct walk_entry w;
 	int r;
 
 	if (!tree)
 		return err_sys(e, -ENOMEM, "cannot read the tree");
-	while ((r = view_walk_next(tree, &w, e)) == 1) {
+	while ((r = index_walk_next(tree, &w, e)) == 1) {
 		r = each(x, &w, e);
 		if (r < 0)
 			return err_prefix(e, r, "'%.200s/%.200s'", path, w.path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flatten.h"
-#include "view-walk.h"
+#include "image/index-walk.h"
 #include "format/tar-sparse.h"
 
 struct xattr_name {
@@ -167,14 +167,14 @@ static int write_entry(struct flatten *f, const struct walk_entry *w, struct err
 
 int view_flatten(struct view *v, struct sink *out, struct err *e)
 {
-	_cleanup_(view_walk_freep) struct view_walk *walk = view_walk_new(v, true);
+	_cleanup_(index_walk_freep) struct index_walk *walk = index_walk_new(view_index(v), true);
 	_cleanup_(flatten_done) struct flatten f = {.v = v, .out = out};
 	struct walk_entry w;
 	int r;
 
 	if (!walk)
 		return err_sys(e, -ENOMEM, "cannot read the tree");
-	while ((r = view_walk_next(walk, &w, e)) == 1) {
+	while ((r = index_walk_next(walk, &w, e)) == 1) {
 		r = w.leave ? 0 : write_entry(&f, &w, e);
 		if (r < 0)
 			return err_prefix(e, r, "'%.200s'", w.path);

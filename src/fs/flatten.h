@@ -2,7 +2,7 @@
 /*
  * An image's tree as one tar, in the canonical form of tar.h: what a container sees, one layer.
  *
- * Entries come in the order of view-walk.h, "./" first; a file's further names are hard links to
+ * Entries come in the order of index-walk.h, "./" first; a file's further names are hard links to
  * its first one; holes of the image are holes of a sparse entry. The same tree gives the same
  * bytes, and importing them gives the same index. -ERR_INPUT where a layer could not say the tree:
  * a name that begins with ".wh.".

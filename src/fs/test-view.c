@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view.h"
-#include "view-walk.h"
+#include "image/index-walk.h"
 #include "format/index-disk.h"
 #include "format/test-tree.h"
 #include "image/local.h"
@@ -288,13 +288,13 @@ static void test_walk(struct view *v)
 	static const char *const first[] = {"./", "a", "b", "big", "dir", "dir/abs", "dir/out",
 		"dir/sub", "dir/sub/again", "dir/sub/file", "-dir/sub", "dir/up", "-dir", "empty",
 		"=fifo", "inline", "l0", "l1", "l10"};
-	struct view_walk *w = view_walk_new(v, true);
+	struct index_walk *w = index_walk_new(view_index(v), true);
 	struct walk_entry x;
 	size_t n = 0;
 	int r;
 
 	CHECK(w);
-	while ((r = view_walk_next(w, &x, NULL)) == 1) {
+	while ((r = index_walk_next(w, &x, NULL)) == 1) {
 		if (n < sizeof(first) / sizeof(*first)) {
 			const char *want = first[n] + (first[n][0] == '-' || first[n][0] == '=');
 
@@ -308,8 +308,8 @@ static void test_walk(struct view *v)
 		n++;
 	}
 	CHECK(r == 0 && x.leave && strcmp(x.path, "./") == 0 && n == 21 + 60);
-	CHECK(view_walk_next(w, &x, NULL) == 0);
-	view_walk_free(w);
+	CHECK(index_walk_next(w, &x, NULL) == 0);
+	index_walk_free(w);
 }
 
 /* The entry of "sub" in "dir" made to lead back to "dir". */
@@ -317,7 +317,7 @@ static void test_walk_loop(struct store *s, const struct image_record *rec, stru
 {
 	const uint64_t dir = nid_of(v, "dir"), sub = nid_of(v, "dir/sub");
 	_cleanup_close_ int local = -1, fd = -1;
-	struct view_walk *w;
+	struct index_walk *w;
 	struct walk_entry x;
 	struct view *looped;
 	struct buf b = {0};
@@ -335,11 +335,11 @@ static void test_walk_loop(struct store *s, const struct image_record *rec, stru
 	fd = openat(s->dirfd, name, O_WRONLY);
 	CHECK(fd >= 0 && io_pwrite_full(fd, b.p, b.n, 0) == 0);
 	CHECK(view_open(s, rec, &looped, NULL) == 0);
-	w = view_walk_new(looped, false);
-	while ((r = view_walk_next(w, &x, &e)) == 1)
+	w = index_walk_new(view_index(looped), false);
+	while ((r = index_walk_next(w, &x, &e)) == 1)
 		;
 	CHECK(r == -ERR_STORE && strstr(e.text, "within itself"));
-	view_walk_free(w);
+	index_walk_free(w);
 	view_close(looped);
 	buf_done(&b);
 }

@@ -4,6 +4,7 @@
 #include "format/oci-doc.h"
 #include "format/split.h"
 #include "source/image-source.h"
+#include "store/chunk-table.h"
 #include "util/io.h"
 
 #include <fcntl.h>
@@ -152,7 +153,7 @@ static int check_layer(void *ctx, const MDB_val *key, const MDB_val *value)
 	if (r == 0 && x)
 		r = check_split(f, &diff_id, x, &fault);
 	if (r == 0 && x)
-		r = index_chunks(f->s, STORE_LAYER, &diff_id, refer, &f->c);
+		r = chunk_table_each_readable(f->s, STORE_LAYER, &diff_id, refer, &f->c);
 	return r < 0 ? r : note(f, FINDING_LAYER, &diff_id, &fault);
 }
 
@@ -234,7 +235,7 @@ static int check_image_files(struct fsck *f, const struct image_record *rec, str
 		return r;
 	r = cuts_add(&f->cuts, x, NULL);
 	if (r == 0)
-		r = index_chunks(f->s, STORE_IMAGE, &rec->manifest, refer, &f->c);
+		r = chunk_table_each_readable(f->s, STORE_IMAGE, &rec->manifest, refer, &f->c);
 	return r == 0 ? check_local(f, rec, t) : r;
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "fsck.h"
-#include "index-walk.h"
+#include "cuts.h"
 #include "name.h"
 
 struct fsck {

@@ -1,38 +1,131 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "index-walk.h"
-#include "format/split.h"
+#include "source/link-table.h"
 #include "util/buf.h"
+
+#define INODE_SIZE 64 /* bytes of the index that each inode takes at least */
 
 struct level {
 	struct index_inode dir;
 	uint64_t pos;
-	size_t path; /* its length */
+	size_t prefix; /* bytes of the path in front of this directory's names */
 };
 
-struct walk {
+struct index_walk {
 	const struct index *x;
+	bool links;
+	bool begun;
+	struct buf path;
 	struct level *levels;
 	size_t n, room;
-	uint64_t entered;
-	struct buf path;
+	uint64_t dirs; /* entered so far */
+	struct link_table first_names;
 };
 
-/* Directories take 64 bytes each, so an index that leads in circles is found out. */
-static int enter(struct walk *w, const struct index_inode *dir)
+struct index_walk *index_walk_new(const struct index *x, bool links)
 {
-	if (++w->entered > index_info(w->x)->size / 64)
-		return -ERR_INPUT;
+	struct index_walk *w = calloc(1, sizeof(*w));
+
+	if (w) {
+		w->x = x;
+		w->links = links;
+	}
+	return w;
+}
+
+void index_walk_free(struct index_walk *w)
+{
+	if (!w)
+		return;
+	buf_done(&w->path);
+	free(w->levels);
+	link_table_done(&w->first_names);
+	free(w);
+}
+
+/* The path becomes its first `prefix` bytes and the name. */
+static int set_path(struct index_walk *w, size_t prefix, const char *name, size_t len)
+{
+	w->path.n = prefix;
+	return buf_add(&w->path, name, len);
+}
+
+static int enter(struct index_walk *w, const struct index_inode *dir, struct err *e)
+{
+	if (++w->dirs > index_info(w->x)->size / INODE_SIZE)
+		return err_set(e, -ERR_STORE, "index: a directory lies within itself");
 	if (w->n == w->room) {
-		size_t room = w->room * 2 + 32;
+		size_t room = w->room ? 2 * w->room : 32;
 		struct level *v = reallocarray(w->levels, room, sizeof(*v));
 
 		if (!v)
-			return -ENOMEM;
+			return err_sys(e, -ENOMEM, "cannot read the tree");
 		w->levels = v;
 		w->room = room;
 	}
-	w->levels[w->n++] = (struct level){.dir = *dir, .path = w->path.n};
+	w->levels[w->n] = (struct level){.dir = *dir, .prefix = w->n ? w->path.n + 1 : 0};
+	w->n++;
 	return 0;
+}
+
+static int find_first(struct index_walk *w, struct walk_entry *x, struct err *e)
+{
+	if (!w->links || S_ISDIR(x->inode.mode) || x->inode.nlink < 2)
+		return 0;
+	return link_table_add(&w->first_names, 0, x->inode.nid, x->path, &x->first) < 0
+		       ? err_sys(e, -ENOMEM, "cannot remember '%.200s'", x->path)
+		       : 0;
+}
+
+/* The path is the entry's already. */
+static int give(
+	struct index_walk *w, uint64_t nid, size_t prefix, struct walk_entry *ret, struct err *e)
+{
+	struct walk_entry x = {.path = (char *)w->path.p, .name = (char *)w->path.p + prefix};
+	int r = index_inode(w->x, nid, &x.inode, e);
+
+	if (r == 0)
+		r = find_first(w, &x, e);
+	if (r == 0 && S_ISDIR(x.inode.mode))
+		r = enter(w, &x.inode, e);
+	if (r < 0)
+		return err_prefix(e, r, "'%.200s'", x.path);
+	*ret = x;
+	return 1;
+}
+
+static int begin(struct index_walk *w, struct walk_entry *ret, struct err *e)
+{
+	struct index_inode root;
+	int r = index_inode(w->x, index_info(w->x)->root_nid, &root, e);
+
+	if (r == 0 && !S_ISDIR(root.mode))
+		r = err_set(e, -ERR_STORE, "index: the root is no directory");
+	if (r == 0 && set_path(w, 0, "./", 2) < 0)
+		r = err_sys(e, -ENOMEM, "cannot read the tree");
+	w->begun = true;
+	return r < 0 ? r : give(w, root.nid, 0, ret, e);
+}
+
+/* The innermost directory's path is cut out of the current one, which lies in it or is it. */
+static int leave(struct index_walk *w, struct walk_entry *ret, struct err *e)
+{
+	const struct level *l = &w->levels[--w->n];
+	size_t outer = w->n ? w->levels[w->n - 1].prefix : 0;
+
+	if (w->n) {
+		w->path.n = l->prefix - 1;
+		w->path.p[w->path.n] = 0;
+	} else if (set_path(w, 0, "./", 2) < 0) {
+		return err_sys(e, -ENOMEM, "cannot read the tree");
+	}
+	*ret = (struct walk_entry){
+		.path = (char *)w->path.p,
+		.name = (char *)w->path.p + outer,
+		.leave = true,
+		.inode = l->dir,
+	};
+	return 1;
 }
 
 static bool is_dot(const struct index_name *n)
@@ -40,114 +133,35 @@ static bool is_dot(const struct index_name *n)
 	return n->name[0] == '.' && (n->len == 1 || (n->len == 2 && n->name[1] == '.'));
 }
 
-/* The next name of the innermost directory. 1 = there is none. */
-static int step(struct walk *w, index_walk_each each, void *ctx, struct err *e)
+/* The next name of the innermost directory, "." and ".." left out. 0 = no more. */
+static int next_name(struct index_walk *w, struct index_name *ret, struct err *e)
 {
 	struct level *l = &w->levels[w->n - 1];
-	struct index_inode i;
-	struct index_name n;
 	int r;
 
 	do
-		r = index_readdir(w->x, &l->dir, &l->pos, &n, e);
-	while (r == 1 && is_dot(&n));
-	if (r <= 0)
-		return r < 0 ? r : 1;
-	w->path.n = l->path;
-	r = buf_addf(&w->path, "/%.*s", (int)n.len, n.name);
-	if (r == 0)
-		r = index_inode(w->x, n.nid, &i, e);
-	if (r == 0)
-		r = each(ctx, (char *)w->path.p, &i);
-	return r == 0 && S_ISDIR(i.mode) ? enter(w, &i) : r;
-}
-
-int index_walk(const struct index *x, index_walk_each each, void *ctx, struct err *e)
-{
-	struct walk w = {.x = x};
-	struct index_inode root;
-	int r = index_inode(x, index_info(x)->root_nid, &root, e);
-
-	if (r == 0)
-		r = enter(&w, &root);
-	while (r == 0 && w.n) {
-		r = step(&w, each, ctx, e);
-		if (r == 1) {
-			w.n--;
-			r = 0;
-		}
-	}
-	free(w.levels);
-	buf_done(&w.path);
-	return r < 0 ? err_sys(e, r, "cannot walk an index") : 0;
-}
-
-static int split_chunks(
-	struct store *s, const struct digest *diff_id, index_chunk_each each, void *ctx)
-{
-	_cleanup_close_ int fd = -1;
-	_cleanup_(split_closep) struct split *split = NULL;
-	const struct chunk *extras;
-	size_t n;
-	int r = 0;
-
-	if (store_file_open(s, STORE_SPLIT, diff_id, &fd, NULL) < 0 ||
-		split_open(fd, &split, NULL) < 0)
-		return 0;
-	extras = split_extras(split, &n);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = each(ctx, &extras[i]);
+		r = index_readdir(w->x, &l->dir, &l->pos, ret, e);
+	while (r == 1 && is_dot(ret));
 	return r;
 }
 
-int index_chunks(struct store *s, enum store_file kind, const struct digest *name,
-	index_chunk_each each, void *ctx)
+int index_walk_next(struct index_walk *w, struct walk_entry *ret, struct err *e)
 {
-	_cleanup_(index_closep) struct index *x = NULL;
-	_cleanup_close_ int fd = -1;
-	int r = 0;
+	struct index_name name;
+	size_t prefix;
+	int r;
 
-	if (store_file_open(s, kind, name, &fd, NULL) == 0 && index_open(fd, &x, NULL) == 0) {
-		for (uint64_t n = 0; r == 0 && n < index_info(x)->chunks; n++) {
-			struct chunk c;
-
-			index_chunk(x, n, &c);
-			r = each(ctx, &c);
-		}
-	}
-	return r == 0 && kind == STORE_LAYER ? split_chunks(s, name, each, ctx) : r;
-}
-
-static int add_file(void *ctx, const char *path _unused_, const struct index_inode *i)
-{
-	struct cuts *c = ctx;
-
-	if (i->layout != INDEX_CHUNKS || i->chunk_bits > CHUNK_BITS_MAX)
+	if (!w->begun)
+		return begin(w, ret, e);
+	if (!w->n)
 		return 0;
-	if (!c->shortest[i->chunk_bits] || i->size < c->shortest[i->chunk_bits])
-		c->shortest[i->chunk_bits] = i->size;
-	if (i->size > c->longest[i->chunk_bits])
-		c->longest[i->chunk_bits] = i->size;
-	return 0;
-}
-
-int cuts_add(struct cuts *c, const struct index *x, struct err *e)
-{
-	return index_walk(x, add_file, c, e);
-}
-
-size_t cuts_wanted(const struct cuts *c, unsigned int ret_bits[CHUNK_BITS_MAX + 1])
-{
-	size_t n = 0;
-
-	for (unsigned int b = CHUNK_BITS_MIN; b <= CHUNK_BITS_MAX; b++) {
-		bool follows = !c->longest[b];
-
-		for (size_t k = 0; !follows && k < n; k++)
-			follows = chunk_bits_for(c->shortest[b], ret_bits[k]) == b &&
-				  chunk_bits_for(c->longest[b], ret_bits[k]) == b;
-		if (!follows)
-			ret_bits[n++] = b;
-	}
-	return n;
+	r = next_name(w, &name, e);
+	if (r <= 0)
+		return r < 0 ? err_prefix(e, r, "'%.200s'", (char *)w->path.p) : leave(w, ret, e);
+	prefix = w->levels[w->n - 1].prefix;
+	if (prefix)
+		w->path.p[prefix - 1] = '/';
+	if (set_path(w, prefix, name.name, name.len) < 0)
+		return err_sys(e, -ENOMEM, "cannot read the tree");
+	return give(w, name.nid, prefix, ret, e);
 }

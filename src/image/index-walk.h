@@ -1,36 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Passes over the indexes of a store: all names of one, all chunks that one refers to, and what
- * its files are cut into.
+ * A walk through all of an index: depth first, each directory's names sorted by their bytes, every
+ * name once, and directories once more behind what is in them. It is a stack in memory, not of
+ * calls, so that a tree may be of any depth; it keeps one path, and the first names of files that
+ * have several. An index that holds a loop ends the walk with -ERR_STORE.
  */
 #pragma once
 
 #include "format/index.h"
-#include "store/store.h"
 
-/*
- * Calls `each` for every name below the root, "/usr/bin", until it fails, which is then returned.
- * A file with several names comes several times.
- */
-typedef int (*index_walk_each)(void *ctx, const char *path, const struct index_inode *i);
-_must_check_ int index_walk(const struct index *x, index_walk_each each, void *ctx, struct err *e);
-
-/*
- * Calls `each` for every chunk that a layer or an image refers to, until it returns non-zero, which
- * is then returned. `kind`: STORE_LAYER (its split refers to chunks, too) or STORE_IMAGE. Files
- * that cannot be opened refer to nothing.
- */
-typedef int (*index_chunk_each)(void *ctx, const struct chunk *c);
-_must_check_ int index_chunks(struct store *s, enum store_file kind, const struct digest *name,
-	index_chunk_each each, void *ctx);
-
-/*
- * The chunk sizes of many files, in order to find those that must have been asked for when they
- * were cut: a long file gets larger chunks by itself (chunk_bits_for).
- */
-struct cuts {
-	uint64_t shortest[CHUNK_BITS_MAX + 1], longest[CHUNK_BITS_MAX + 1]; /* 0: no file */
+struct walk_entry {
+	const char *path; /* from the root, without a '/' in front; the root is "./" */
+	const char *name; /* the last part of `path` */
+	const char
+		*first; /* the path of the file's first name, if this is a further one, else NULL */
+	bool leave;     /* a directory again, behind all that is in it */
+	struct index_inode inode;
 };
-_must_check_ int cuts_add(struct cuts *c, const struct index *x, struct err *e);
-/* Ascending; returns how many. */
-size_t cuts_wanted(const struct cuts *c, unsigned int ret_bits[CHUNK_BITS_MAX + 1]);
+
+struct index_walk;
+/* `x` must outlive it. `links` false: `first` is not told. NULL: no memory. */
+struct index_walk *index_walk_new(const struct index *x, bool links);
+void index_walk_free(struct index_walk *w);
+DEFINE_CLEANUP(struct index_walk *, index_walk_free);
+
+/* 1 = *ret is the next entry, valid until the next call; 0 = there are no more. */
+_must_check_ int index_walk_next(struct index_walk *w, struct walk_entry *ret, struct err *e);

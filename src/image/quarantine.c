@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quarantine.h"
-#include "index-walk.h"
+#include "store/chunk-table.h"
 
 struct look_up {
 	struct store *s;
@@ -24,7 +24,7 @@ static int index_damaged(struct store *s, MDB_txn *txn, enum store_file kind,
 {
 	struct look_up q = {s, txn, ret};
 
-	return index_chunks(s, kind, name, look_up, &q);
+	return chunk_table_each_readable(s, kind, name, look_up, &q);
 }
 
 int layer_damaged(struct store *s, MDB_txn *txn, const struct digest *diff_id,

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "import.h"
-#include "index-walk.h"
+#include "cuts.h"
 #include "store/records.h"
 
 /*
