@@ -13,34 +13,22 @@
  * A walk thus reads one dense run for the names and a second one for the attributes.
  */
 #include "index-plan.h"
+#include "util/array.h"
 
 #include <assert.h>
 
 static int push_dir(struct index_plan *p, struct inode *inode)
 {
-	if (p->n_dirs == p->room_dirs) {
-		size_t room = p->room_dirs ? p->room_dirs * 2 : 256;
-		struct plan_dir *v = reallocarray(p->dirs, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		p->dirs = v;
-		p->room_dirs = room;
-	}
+	if (array_room(&p->dirs, p->n_dirs, &p->room_dirs, sizeof(*p->dirs)) < 0)
+		return -ENOMEM;
 	p->dirs[p->n_dirs++] = (struct plan_dir){.inode = inode};
 	return 0;
 }
 
 static int push_inode(struct inode ***v, size_t *n, size_t *room, struct inode *inode)
 {
-	if (*n == *room) {
-		struct inode **w = reallocarray(*v, *room * 2 + 256, sizeof(*w));
-
-		if (!w)
-			return -ENOMEM;
-		*v = w;
-		*room = *room * 2 + 256;
-	}
+	if (array_room(v, *n, room, sizeof(**v)) < 0)
+		return -ENOMEM;
 	(*v)[(*n)++] = inode;
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* A whole index as a tree, with everything checked that a tree relies on. */
 #include "index.h"
 #include "index-disk.h"
+#include "util/array.h"
 
 #include <dirent.h>
 
@@ -110,15 +111,8 @@ static int load_content(
 
 static int push_xattr(struct loader *l, size_t n, const char *name, struct bytes value)
 {
-	if (n == l->room_xattrs) {
-		size_t room = l->room_xattrs * 2 + 64;
-		struct xattr *v = reallocarray(l->xattrs, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		l->xattrs = v;
-		l->room_xattrs = room;
-	}
+	if (array_room(&l->xattrs, n, &l->room_xattrs, sizeof(*l->xattrs)) < 0)
+		return -ENOMEM;
 	l->xattrs[n] = (struct xattr){.value = value.p, .value_size = (uint32_t)value.n};
 	l->xattrs[n].name = arena_copy(&l->t->arena, name, strlen(name) + 1);
 	return l->xattrs[n].name ? 0 : -ENOMEM;
@@ -201,15 +195,8 @@ static int load_inode(struct loader *l, uint64_t nid, struct inode **ret, struct
 
 static int push(struct loader *l, uint64_t nid, uint64_t parent, struct err *e)
 {
-	if (l->n_stack == l->room_stack) {
-		size_t room = l->room_stack * 2 + 256;
-		void *v = reallocarray(l->stack, room, sizeof(*l->stack));
-
-		if (!v)
-			return err_sys(e, -ENOMEM, "cannot read the index");
-		l->stack = v;
-		l->room_stack = room;
-	}
+	if (array_room(&l->stack, l->n_stack, &l->room_stack, sizeof(*l->stack)) < 0)
+		return err_sys(e, -ENOMEM, "cannot read the index");
 	l->stack[l->n_stack].nid = nid;
 	l->stack[l->n_stack++].parent = parent;
 	return 0;

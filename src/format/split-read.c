@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "split-disk.h"
 #include "split.h"
+#include "util/array.h"
 #include "util/io.h"
 
 #include <endian.h>
@@ -136,36 +137,23 @@ static int read_header(struct split *s, uint64_t *ret_size, struct err *e)
 }
 
 /* Memory grows with what is there, not with what the header says. */
-static void *grow(void *old, size_t n, size_t *room, size_t size)
-{
-	void *p;
-
-	if (n < *room)
-		return old;
-	p = reallocarray(old, *room * 2 + 1024, size);
-	*room = p ? *room * 2 + 1024 : *room;
-	return p;
-}
-
 static int read_ids(struct split *s, struct err *e)
 {
 	uint32_t last = 0, step;
 	size_t room = 0;
 
 	for (uint32_t id = 0; id < s->n_ids; id++) {
-		uint32_t *v = grow(s->ids, id, &room, sizeof(*v));
 		int r;
 
-		if (!v)
+		if (array_room(&s->ids, id, &room, sizeof(*s->ids)) < 0)
 			return err_sys(e, -ENOMEM, "cannot read a layer's split");
-		s->ids = v;
 		r = take(s, &step, sizeof(step), e);
 		if (r < 0)
 			return r;
 		last += le32toh(step);
 		if (last & SPLIT_EXTRA && (last & ~SPLIT_EXTRA) >= s->n_extras)
 			return broken(e, "an extra chunk that is not there");
-		v[id] = last;
+		s->ids[id] = last;
 	}
 	return 0;
 }
@@ -175,19 +163,19 @@ static int read_extras(struct split *s, struct err *e)
 	size_t room = 0;
 
 	for (size_t i = 0; i < s->n_extras; i++) {
-		struct chunk *v = grow(s->extras, i, &room, sizeof(*v));
+		struct chunk *c;
 		struct split_extra x;
 		int r;
 
-		if (!v)
+		if (array_room(&s->extras, i, &room, sizeof(*s->extras)) < 0)
 			return err_sys(e, -ENOMEM, "cannot read a layer's split");
-		s->extras = v;
 		r = take(s, &x, sizeof(x), e);
 		if (r < 0)
 			return r;
-		memcpy(v[i].digest.b, x.digest, DIGEST_SIZE);
-		v[i].size = le32toh(x.size);
-		if (!v[i].size || v[i].size > 1u << CHUNK_BITS_MAX)
+		c = &s->extras[i];
+		memcpy(c->digest.b, x.digest, DIGEST_SIZE);
+		c->size = le32toh(x.size);
+		if (!c->size || c->size > 1u << CHUNK_BITS_MAX)
 			return broken(e, "the size of an extra chunk");
 	}
 	return 0;

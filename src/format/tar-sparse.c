@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tar-sparse.h"
+#include "util/array.h"
 
 #include <string.h>
 
@@ -27,15 +28,8 @@ int tar_map_add(struct tar_map *m, uint64_t offset, uint64_t size)
 		m->data += size;
 		return 0;
 	}
-	if (m->n == m->room) {
-		const size_t room = m->room ? 2 * m->room : 16;
-		struct tar_extent *v = reallocarray(m->v, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		m->v = v;
-		m->room = room;
-	}
+	if (array_room(&m->v, m->n, &m->room, sizeof(*m->v)) < 0)
+		return -ENOMEM;
 	m->v[m->n++] = (struct tar_extent){.offset = offset, .size = size};
 	m->data += size;
 	return 0;

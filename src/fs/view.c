@@ -2,6 +2,7 @@
 #include "view.h"
 #include "image/local.h"
 #include "store/pack.h"
+#include "util/array.h"
 #include "util/buf.h"
 #include "util/io.h"
 
@@ -64,14 +65,8 @@ static int fail(struct walk *w, int code)
 
 static int enter(struct walk *w, uint64_t nid)
 {
-	if (w->n == w->room) {
-		uint64_t *nids = reallocarray(w->nids, w->room * 2 + 32, sizeof(*nids));
-
-		if (!nids)
-			return fail(w, -ENOMEM);
-		w->nids = nids;
-		w->room = w->room * 2 + 32;
-	}
+	if (array_room(&w->nids, w->n, &w->room, sizeof(*w->nids)) < 0)
+		return fail(w, -ENOMEM);
 	w->nids[w->n++] = nid;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "index-walk.h"
 #include "source/link-table.h"
+#include "util/array.h"
 #include "util/buf.h"
 
 #define INODE_SIZE 64 /* bytes of the index that each inode takes at least */
@@ -54,15 +55,8 @@ static int enter(struct index_walk *w, const struct index_inode *dir, struct err
 {
 	if (++w->dirs > index_info(w->x)->size / INODE_SIZE)
 		return err_set(e, -ERR_STORE, "index: a directory lies within itself");
-	if (w->n == w->room) {
-		size_t room = w->room ? 2 * w->room : 32;
-		struct level *v = reallocarray(w->levels, room, sizeof(*v));
-
-		if (!v)
-			return err_sys(e, -ENOMEM, "cannot read the tree");
-		w->levels = v;
-		w->room = room;
-	}
+	if (array_room(&w->levels, w->n, &w->room, sizeof(*w->levels)) < 0)
+		return err_sys(e, -ENOMEM, "cannot read the tree");
 	w->levels[w->n] = (struct level){.dir = *dir, .prefix = w->n ? w->path.n + 1 : 0};
 	w->n++;
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "path.h"
+#include "util/array.h"
 
 #define SYMLINKS_MAX 40
 
@@ -69,14 +70,8 @@ struct walk {
 
 static int walk_enter(struct walk *w, struct inode *dir)
 {
-	if (w->n == w->room) {
-		struct inode **dirs = reallocarray(w->dirs, w->room * 2 + 32, sizeof(*dirs));
-
-		if (!dirs)
-			return err_sys(w->e, -ENOMEM, "cannot look up a path");
-		w->dirs = dirs;
-		w->room = w->room * 2 + 32;
-	}
+	if (array_room(&w->dirs, w->n, &w->room, sizeof(*w->dirs)) < 0)
+		return err_sys(w->e, -ENOMEM, "cannot look up a path");
 	w->dirs[w->n++] = dir;
 	return 0;
 }

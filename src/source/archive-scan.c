@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The headers of a plain tar, one after another. */
 #include "archive-internal.h"
+#include "util/array.h"
 #include "util/io.h"
 
 #include <string.h>
@@ -90,15 +91,8 @@ static int add_entry(struct scan *s, const struct archive_entry *entry)
 
 	if (a->n == ARCHIVE_ENTRIES_MAX)
 		return bad(s, "more files than an image archive has");
-	if (a->n == a->room) {
-		size_t room = a->room ? 2 * a->room : 64;
-		struct archive_entry *p = reallocarray(a->entries, room, sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		a->entries = p;
-		a->room = room;
-	}
+	if (array_room(&a->entries, a->n, &a->room, sizeof(*a->entries)) < 0)
+		return -ENOMEM;
 	a->entries[a->n++] = *entry;
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "manifest-form.h"
 #include "format/tar-header.h"
 #include "format/tar-pax.h"
+#include "util/array.h"
 
 #include <string.h>
 
@@ -215,15 +216,8 @@ static int add_xattr(struct parser *p, const char *name, size_t n, struct word v
 	for (size_t i = 0; i < p->n_xattrs; i++)
 		if (strcmp(p->xattrs[i].name, name) == 0)
 			return bad_word(p, "two values for the extended attribute", name);
-	if (p->n_xattrs == p->room_xattrs) {
-		const size_t room = p->room_xattrs ? 2 * p->room_xattrs : 16;
-		struct tar_xattr *more = reallocarray(p->xattrs, room, sizeof(*more));
-
-		if (!more)
-			return no_memory(p);
-		p->xattrs = more;
-		p->room_xattrs = room;
-	}
+	if (array_room(&p->xattrs, p->n_xattrs, &p->room_xattrs, sizeof(*p->xattrs)) < 0)
+		return no_memory(p);
 	p->xattrs[p->n_xattrs++] =
 		(struct tar_xattr){.name = name, .value = v.p, .value_size = v.n};
 	p->seen |= KEY_XATTR;
@@ -397,15 +391,8 @@ static int keep_entry(struct parser *p)
 
 	if (f->n == MANIFEST_ENTRIES_MAX)
 		return bad(p, "too many entries");
-	if (f->n == f->room) {
-		const size_t room = f->room ? 2 * f->room : 64;
-		struct manifest_entry **v = reallocarray(f->entries, room, sizeof(*v));
-
-		if (!v)
-			return no_memory(p);
-		f->entries = v;
-		f->room = room;
-	}
+	if (array_room(&f->entries, f->n, &f->room, sizeof(*f->entries)) < 0)
+		return no_memory(p);
 	p->x.n_xattrs = p->n_xattrs;
 	p->x.xattrs = arena_copy(&f->arena, p->xattrs, p->n_xattrs * sizeof(*p->xattrs));
 	x = arena_copy(&f->arena, &p->x, sizeof(p->x));

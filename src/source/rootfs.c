@@ -7,6 +7,7 @@
 #include "file-data.h"
 #include "link-table.h"
 #include "tree-source.h"
+#include "util/array.h"
 #include "util/buf.h"
 #include "util/dir-stack.h"
 
@@ -114,15 +115,8 @@ static int load_xattr(struct walk *w, const char *proc, const char *name, size_t
 
 static int push_xattr(struct walk *w, size_t at, const char *name, size_t size)
 {
-	if (at == w->room_xattrs) {
-		const size_t room = at ? 2 * at : 16;
-		struct tar_xattr *v = reallocarray(w->xattrs, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		w->xattrs = v;
-		w->room_xattrs = room;
-	}
+	if (array_room(&w->xattrs, at, &w->room_xattrs, sizeof(*w->xattrs)) < 0)
+		return -ENOMEM;
 	w->xattrs[at] = (struct tar_xattr){.name = name, .value_size = size};
 	return 0;
 }

@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest-set.h"
+#include "util/array.h"
 
 #include <errno.h>
 
 int digest_set_add(struct digest_set *s, const void *digest)
 {
-	if (s->n == s->room) {
-		size_t room = s->room * 2 + 64;
-		struct digest *v = reallocarray(s->v, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		s->v = v;
-		s->room = room;
-	}
+	if (array_room(&s->v, s->n, &s->room, sizeof(*s->v)) < 0)
+		return -ENOMEM;
 	memcpy(s->v[s->n++].b, digest, DIGEST_SIZE);
 	return 0;
 }

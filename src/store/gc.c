@@ -3,6 +3,7 @@
 #include "live.h"
 #include "lock.h"
 #include "reclaim.h"
+#include "util/array.h"
 #include "util/io.h"
 #include "util/log.h"
 
@@ -60,30 +61,16 @@ static int bad_records(struct err *e, int r)
 
 static int add_place(struct gc *g, const struct chunk_record *c)
 {
-	if (g->n_places == g->room_places) {
-		size_t room = g->room_places * 2 + 1024;
-		struct extent *v = reallocarray(g->places, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		g->places = v;
-		g->room_places = room;
-	}
+	if (array_room(&g->places, g->n_places, &g->room_places, sizeof(*g->places)) < 0)
+		return -ENOMEM;
 	g->places[g->n_places++] = (struct extent){c->pack, c->block, chunk_blocks(c->size)};
 	return 0;
 }
 
 static int add_dead(struct gc *g, const void *digest)
 {
-	if (g->n_dead == g->room_dead) {
-		size_t room = g->room_dead * 2 + 1024;
-		uint64_t *v = reallocarray(g->dead, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		g->dead = v;
-		g->room_dead = room;
-	}
+	if (array_room(&g->dead, g->n_dead, &g->room_dead, sizeof(*g->dead)) < 0)
+		return -ENOMEM;
 	memcpy(&g->dead[g->n_dead++], digest, sizeof(*g->dead));
 	return 0;
 }

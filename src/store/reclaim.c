@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reclaim.h"
 #include "lock.h"
+#include "util/array.h"
 
 /* One transaction takes so many extents out of `held`, and frees so many that they are as joined.
  */
@@ -55,15 +56,8 @@ static int gather(void *ctx, const MDB_val *key, const MDB_val *value)
 		r = judge(w, session);
 	if (r < 0 || !w->doomed)
 		return r;
-	if (w->n == w->room) {
-		size_t room = w->room * 2 + 64;
-		struct held *v = reallocarray(w->v, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		w->v = v;
-		w->room = room;
-	}
+	if (array_room(&w->v, w->n, &w->room, sizeof(*w->v)) < 0)
+		return -ENOMEM;
 	w->v[w->n++] = (struct held){session, x};
 	w->total += x.blocks;
 	return 0;

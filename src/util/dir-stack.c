@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dir-stack.h"
+#include "array.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,15 +23,8 @@ int dir_stack_push(struct dir_stack *s, int fd)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (s->n == s->room) {
-		size_t room = s->room ? 2 * s->room : 32;
-		struct dir_place *v = reallocarray(s->v, room, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		s->v = v;
-		s->room = room;
-	}
+	if (array_room(&s->v, s->n, &s->room, sizeof(*s->v)) < 0)
+		return -ENOMEM;
 	if (s->n >= OPEN_MAX_DIRS) {
 		struct dir_place *outer = &s->v[s->n - OPEN_MAX_DIRS];
 
