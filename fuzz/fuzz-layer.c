@@ -115,7 +115,7 @@ static void merge_twice(const struct index *x)
 
 		if (index_load(x, t, &root, &e) < 0) {
 			fprintf(stderr, "%s\n", e.text);
-			CHECK(!"the layer's index");
+			CHECK(false);
 		}
 		r = merge_layer(t, root, "layer", &e);
 		CHECK(r == 0 || (r == -ERR_INPUT && e.code == r));

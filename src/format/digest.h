@@ -26,6 +26,12 @@ static inline bool digest_equal(const struct digest *a, const struct digest *b)
 	return memcmp(a->b, b->b, DIGEST_SIZE) == 0;
 }
 
+/* For qsort and bsearch: of digests, and of structs that begin with one. */
+static inline int digest_order(const void *a, const void *b)
+{
+	return memcmp(a, b, DIGEST_SIZE);
+}
+
 /* Of one piece of memory. */
 void digest_of(const void *p, size_t n, struct digest *ret);
 

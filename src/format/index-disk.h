@@ -21,6 +21,12 @@
 /* The xattr that carries enum inode_flag in a layer's index: one byte. Never taken from input. */
 #define INDEX_LAYER_XATTR "trusted.plyfs"
 
+/* What is known of the tree as a whole. Local indexes made before version 0.2 say nothing. */
+enum index_fact {
+	INDEX_FACT_KNOWN = 1,
+	INDEX_FACT_WHITEOUT = 2, /* there is a character device 0:0 */
+};
+
 struct index_header {
 	uint8_t magic[8];
 	uint32_t version;
@@ -31,7 +37,10 @@ struct index_header {
 	uint64_t data_bytes;
 	uint64_t blob_blocks;          /* blocks of the portable blob */
 	uint8_t portable[DIGEST_SIZE]; /* local: the portable index's digest; else zeros */
-	uint8_t reserved[936];
+	uint32_t facts;                /* local: enum index_fact; else zero */
+	uint32_t unused;
+	uint64_t largest; /* bytes of the largest file, holes not counted; if facts are known */
+	uint8_t reserved[920];
 };
 static_assert(sizeof(struct index_header) == EROFS_SUPER_OFFSET, "index header");
 

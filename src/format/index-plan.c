@@ -252,6 +252,7 @@ static int number_chunks(struct index_plan *p, struct err *e)
 	memset(p->chunk_block, 0xff, (n + 1) * sizeof(uint32_t));
 	for (size_t k = 0; k < p->n_files; k++) {
 		const struct inode *i = p->files[k];
+		uint64_t before = p->data_bytes;
 		int r = 0;
 
 		if (S_ISREG(i->mode) && i->size && !i->chunk_bits)
@@ -260,6 +261,10 @@ static int number_chunks(struct index_plan *p, struct err *e)
 			r = number_file_chunks(p, i, e);
 		if (r < 0)
 			return r;
+		if (p->data_bytes - before > p->largest)
+			p->largest = p->data_bytes - before;
+		if (S_ISCHR(i->mode) && !i->dev_major && !i->dev_minor)
+			p->whiteout = true;
 	}
 	return 0;
 }

@@ -29,6 +29,8 @@ struct index_plan {
 	size_t n_chunks;
 	uint64_t blob_blocks;
 	uint64_t data_bytes;
+	uint64_t largest; /* bytes of the file that has most, holes not counted */
+	bool whiteout;    /* there is a character device 0:0 */
 };
 
 /* What an inode takes besides its 64 bytes. */

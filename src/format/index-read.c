@@ -60,6 +60,11 @@ static int read_header(struct index *x, struct err *e)
 		.data_bytes = le64toh(h.data_bytes),
 	};
 	memcpy(x->info.portable.b, h.portable, DIGEST_SIZE);
+	x->info.facts = x->info.local && le32toh(h.facts) & INDEX_FACT_KNOWN;
+	if (x->info.facts) {
+		x->info.whiteout = le32toh(h.facts) & INDEX_FACT_WHITEOUT;
+		x->info.largest = le64toh(h.largest);
+	}
 	return 0;
 }
 

@@ -93,8 +93,13 @@ static void fill_header(const struct out *o, struct index_header *h)
 	h->chunk_count = htole64(o->p->n_chunks);
 	h->data_bytes = htole64(o->p->data_bytes);
 	h->blob_blocks = htole64(o->p->blob_blocks);
-	if (o->local)
-		memcpy(h->portable, o->local->portable.b, DIGEST_SIZE);
+	if (!o->local)
+		return;
+	memcpy(h->portable, o->local->portable.b, DIGEST_SIZE);
+	if (o->local->without_facts)
+		return;
+	h->facts = htole32(INDEX_FACT_KNOWN | (o->p->whiteout ? INDEX_FACT_WHITEOUT : 0));
+	h->largest = htole64(o->p->largest);
 }
 
 static void fill_super(const struct out *o, struct erofs_super *s)

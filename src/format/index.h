@@ -38,6 +38,7 @@ struct index_local {
 	const struct index_address
 		*addresses;     /* one for each chunk of the plan's table, in order */
 	struct digest portable; /* the digest of the portable index */
+	bool without_facts;     /* as before version 0.2: the header does not tell facts */
 };
 
 /*
@@ -70,6 +71,10 @@ struct index_info {
 	uint64_t devices;
 	uint64_t root_nid;
 	struct digest portable; /* local only */
+	/* Local only, and there only if they were known when it was made. */
+	bool facts;
+	bool whiteout;    /* there is a character device 0:0 */
+	uint64_t largest; /* bytes of the file that has most, holes not counted */
 };
 
 struct index;

@@ -160,6 +160,21 @@ _must_check_ int oci_manifest_new(const struct digest *config_digest, uint64_t c
 _must_check_ int oci_manifest_set_layers(const char *name, const void *manifest, size_t n,
 	const struct oci_descriptor *layers, size_t n_layers, struct buf *ret, struct err *e);
 
+/* `manifest` with another config, and `config` with other diff_ids; all else stays. */
+_must_check_ int oci_manifest_set_config(const char *name, const void *manifest, size_t n,
+	const struct digest *config, uint64_t size, struct buf *ret, struct err *e);
+_must_check_ int oci_config_set_diff_ids(const char *name, const void *config, size_t n,
+	const struct digest *diff_ids, size_t n_diff_ids, struct buf *ret, struct err *e);
+
+/*
+ * `config` with what a container runs changed as a Dockerfile's words say: CMD, ENTRYPOINT, ENV,
+ * EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR ("ENV A=b", "CMD [\"x\"]"; one pair each of ENV
+ * and LABEL); `author` NULL: as it is. -ERR_INPUT names the change that is wrong.
+ */
+_must_check_ int oci_config_change(const char *name, const void *config, size_t n,
+	const char *author, const char *const *changes, size_t n_changes, struct buf *ret,
+	struct err *e);
+
 /* Whether the annotation org.opencontainers.image.ref.name may be this (annotations.md). */
 bool oci_ref_name_valid(const char *text);
 /*

@@ -113,6 +113,45 @@ int oci_manifest_set_layers(const char *name, const void *manifest, size_t n,
 	return r < 0 ? r : oci_dump(root, ret, e);
 }
 
+int oci_manifest_set_config(const char *name, const void *manifest, size_t n,
+	const struct digest *config, uint64_t size, struct buf *ret, struct err *e)
+{
+	_cleanup_(oci_manifest_done) struct oci_manifest old = {0};
+	_cleanup_json_ json_t *root = NULL;
+	json_error_t unused;
+	int r = oci_manifest_parse(name, manifest, n, &old, e);
+
+	if (r == 0 && doc_load(manifest, n, &root, &unused) < 0)
+		r = oci_no_memory(e);
+	if (r == 0) {
+		json_object_del(json_object_get(root, "config"), "data");
+		r = set_descriptor(
+			json_object_get(root, "config"), old.config.media_type, config, size, e);
+	}
+	return r < 0 ? r : oci_dump(root, ret, e);
+}
+
+/* --- config ------------------------------------------------------------------------------- */
+
+int oci_config_set_diff_ids(const char *name, const void *config, size_t n,
+	const struct digest *diff_ids, size_t n_diff_ids, struct buf *ret, struct err *e)
+{
+	_cleanup_(oci_config_done) struct oci_config parsed = {0};
+	_cleanup_json_ json_t *root = NULL, *list = json_array();
+	char text[DIGEST_TEXT_MAX];
+	json_error_t unused;
+	int r = oci_config_parse(name, config, n, &parsed, e);
+
+	if (r == 0 && (!list || doc_load(config, n, &root, &unused) < 0))
+		r = oci_no_memory(e);
+	for (size_t i = 0; r == 0 && i < n_diff_ids; i++)
+		if (json_array_append_new(list, json_string(digest_text(&diff_ids[i], text))) < 0)
+			r = oci_no_memory(e);
+	if (r == 0 && json_object_set(json_object_get(root, "rootfs"), "diff_ids", list) < 0)
+		r = oci_no_memory(e);
+	return r < 0 ? r : oci_dump(root, ret, e);
+}
+
 /* --- index.json --------------------------------------------------------------------------- */
 
 /* A run of letters and digits; 0 if there is none. */

@@ -11,11 +11,6 @@
 #define LEVEL       3
 #define LITERAL_MAX ((size_t)64 << 10)
 
-static inline void cctx_freep(ZSTD_CCtx **c)
-{
-	ZSTD_freeCCtx(*c);
-}
-
 struct split_writer {
 	int fd;
 	int code; /* of the first failure */
@@ -157,6 +152,11 @@ void split_chunk(struct split_writer *w, uint32_t id, uint32_t offset, uint32_t 
 int split_writer_code(const struct split_writer *w)
 {
 	return w->code;
+}
+
+uint64_t split_writer_tar_size(const struct split_writer *w)
+{
+	return w->tar_size;
 }
 
 /* What the plan's index calls each chunk of the tree. */

@@ -26,6 +26,8 @@ void split_zeros(struct split_writer *w, uint64_t n);
 /* `n` bytes at `offset` of the chunk; `size` is the whole chunk's. */
 void split_chunk(struct split_writer *w, uint32_t id, uint32_t offset, uint32_t n, uint32_t size);
 int split_writer_code(const struct split_writer *w);
+/* Bytes of the tar, so far. */
+uint64_t split_writer_tar_size(const struct split_writer *w);
 _must_check_ int split_writer_finish(
 	struct split_writer *w, const struct index_plan *plan, struct err *e);
 

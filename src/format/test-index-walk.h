@@ -20,7 +20,7 @@ static inline void walk_content(const struct index *x, const struct index_inode 
 {
 	uint64_t n = chunk_count(i->size, i->layout == INDEX_CHUNKS ? i->chunk_bits : 12);
 	struct index_address a;
-	volatile uint8_t sum = 0;
+	_unused_ volatile uint8_t sum = 0;
 	struct bytes b;
 
 	for (uint64_t k = 0; i->layout == INDEX_CHUNKS && k < n; k += n / WALK_CHUNKS + 1)
@@ -36,7 +36,7 @@ static inline void walk_content(const struct index *x, const struct index_inode 
 static inline void walk_xattrs(const struct index *x, const struct index_inode *i)
 {
 	char name[XATTR_NAME_LEN_MAX + 1];
-	volatile uint8_t sum = 0;
+	_unused_ volatile uint8_t sum = 0;
 	struct bytes value;
 	uint64_t pos = 0;
 
@@ -118,7 +118,7 @@ static inline void write_again(struct tree *t, bool layer)
 	CHECK(index_open(fd, &x, &e) == 0);
 	if (index_load(x, t2, &root, &e) < 0) {
 		fprintf(stderr, "%s\n", e.text);
-		CHECK(!"the index that was written");
+		CHECK(false);
 	}
 }
 

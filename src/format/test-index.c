@@ -359,9 +359,62 @@ static void test_local(void)
 	compare_behind_first(&portable, &local, x);
 	CHECK(index_info(y)->local && index_info(y)->devices == INDEX_DEVICES_MAX);
 	CHECK(digest_equal(&index_info(y)->portable, &l.portable));
+	CHECK(index_info(y)->facts && !index_info(x)->facts);
 	CHECK(index_info(x)->devices == 1 && index_info(x)->inodes == index_info(y)->inodes);
 	check_addresses(y, v, index_info(y)->root_nid);
 	CHECK(index_load(y, t2, &root, NULL) == -ERR_UNSUPPORTED);
+}
+
+/* One tree's facts, told by its local index, or not told. */
+static void check_facts(struct tree *t, bool without, bool whiteout, uint64_t largest)
+{
+	_cleanup_(index_plan_freep) struct index_plan *plan = NULL;
+	_cleanup_(index_closep) struct index *x = NULL;
+	_cleanup_buf_ struct buf b = {0};
+	struct index_device devices[INDEX_DEVICES_MAX] = {0};
+	struct index_address v[64];
+	struct index_local l;
+
+	fill_local(&l, devices, v);
+	l.without_facts = without;
+	CHECK(index_plan_new(t, false, &plan, NULL) == 0);
+	slurp_plan(plan, &l, &b);
+	CHECK(index_open_memory(b.p, b.n, &x, NULL) == 0);
+	CHECK(index_info(x)->facts == !without);
+	CHECK(index_info(x)->whiteout == whiteout && index_info(x)->largest == largest);
+}
+
+static struct tree *tree_of_facts(bool whiteout, bool large)
+{
+	struct tree *t = tree_new();
+	struct inode *dir, *null;
+
+	t->root = tree_inode_new(t, S_IFDIR | 0755);
+	dir = put_dir(t, t->root, "dir");
+	put_inline(t, dir, "inline", 300);
+	null = put(t, dir, "null", S_IFCHR | 0666);
+	null->dev_major = 1;
+	put(t, dir, "block", S_IFBLK | 0600);
+	if (whiteout)
+		put(t, dir, "zero", S_IFCHR | 0600);
+	if (large) {
+		put_chunked(t, dir, "small", 20000, 12, 0, 100);
+		put_chunked(t, dir, "sparse", 10 * 4096, 12, 2, 200); /* 5 chunks of 10 */
+	}
+	return t;
+}
+
+static void test_facts(void)
+{
+	for (int whiteout = 0; whiteout < 2; whiteout++) {
+		_cleanup_(tree_freep) struct tree *t = tree_of_facts(whiteout, false),
+						  *t2 = tree_of_facts(whiteout, true),
+						  *t3 = tree_of_facts(whiteout, true);
+
+		check_facts(t, false, whiteout, 300);
+		check_facts(t2, false, whiteout, 5 * 4096);
+		check_facts(t3, true, false, 0);
+	}
 }
 
 static void test_chunk_table(void)
@@ -822,6 +875,7 @@ int main(void)
 	test_digest();
 	test_determinism();
 	test_local();
+	test_facts();
 	test_chunk_table();
 	test_large_directory();
 	test_odd_names();
