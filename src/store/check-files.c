@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of the store's directories that no record names, and that no living command is making. */
 #include "check.h"
+#include "containers.h"
 #include "lock.h"
 #include "util/array.h"
 
@@ -122,6 +123,14 @@ static int judge(struct check *c, const struct names *names)
 	return r;
 }
 
+static int note_container(struct store *s _unused_, const char *name, uint64_t bytes _unused_,
+	void *ctx, struct err *e)
+{
+	int r = check_note(ctx, FINDING_LEFTOVER, NULL, "containers/%s: no record names it", name);
+
+	return r < 0 ? err_sys(e, r, "cannot check the store") : 0;
+}
+
 int check_files(struct check *c, struct err *e)
 {
 	static const char *const dirs[] = {"packs", "layers", "images", "local", "tmp"};
@@ -133,5 +142,7 @@ int check_files(struct check *c, struct err *e)
 	if (r == 0 && names.n)
 		r = judge(c, &names);
 	free(names.v);
+	if (r == 0)
+		r = containers_leftovers(c->s, note_container, c, e);
 	return r < 0 ? err_sys(e, r, "cannot check the store") : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
+#include "containers.h"
 #include "util/array.h"
 
 void check_init(struct store *s, struct check *c)
@@ -141,7 +142,14 @@ static bool damaged_form(const MDB_val *key, const MDB_val *value _unused_)
 	       memchr(kinds, *(char *)key->mv_data, sizeof(kinds));
 }
 
-#define N_DATABASES 7
+static bool container_form(const MDB_val *key, const MDB_val *value)
+{
+	struct container c;
+
+	return record_read_container(key, value, &c) == 0;
+}
+
+#define N_DATABASES 8
 struct database {
 	const char *name;
 	MDB_dbi dbi;
@@ -158,6 +166,7 @@ static void databases(const struct store *s, struct database ret[N_DATABASES])
 		{"images", s->images, image_form},
 		{"names", s->names, name_form},
 		{"damaged", s->damaged, damaged_form},
+		{"containers", s->containers, container_form},
 	};
 
 	memcpy(ret, all, sizeof(all));

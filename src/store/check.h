@@ -30,6 +30,7 @@ enum finding_kind {
 	FINDING_PACK,
 	FINDING_SPACE,
 	FINDING_NAME,
+	FINDING_CONTAINER,
 	FINDING_LAYER, /* digest: the diff_id */
 	FINDING_IMAGE, /* digest: the manifest's */
 	FINDING_LOCAL, /* the local index; digest: the manifest's */

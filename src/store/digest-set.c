@@ -12,17 +12,12 @@ int digest_set_add(struct digest_set *s, const void *digest)
 	return 0;
 }
 
-static int order_of_digests(const void *a, const void *b)
-{
-	return memcmp(a, b, DIGEST_SIZE);
-}
-
 void digest_set_sort(struct digest_set *s)
 {
 	size_t n = 0;
 
 	if (s->n)
-		qsort(s->v, s->n, sizeof(*s->v), order_of_digests);
+		qsort(s->v, s->n, sizeof(*s->v), digest_order);
 	for (size_t i = 0; i < s->n; i++)
 		if (!n || !digest_equal(&s->v[i], &s->v[n - 1]))
 			s->v[n++] = s->v[i];
@@ -31,7 +26,7 @@ void digest_set_sort(struct digest_set *s)
 
 bool digest_set_has(const struct digest_set *s, const void *digest)
 {
-	return s->n && bsearch(digest, s->v, s->n, sizeof(*s->v), order_of_digests);
+	return s->n && bsearch(digest, s->v, s->n, sizeof(*s->v), digest_order);
 }
 
 void digest_set_done(struct digest_set *s)

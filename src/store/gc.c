@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gc.h"
+#include "containers.h"
 #include "live.h"
 #include "lock.h"
 #include "reclaim.h"
 #include "util/array.h"
+#include "util/clock.h"
 #include "util/io.h"
 #include "util/log.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define BATCH_PAGES 4096  /* of records that one transaction changes: 16 MiB */
 #define ROUND_MS    500   /* then others get their turn */
@@ -297,6 +298,18 @@ static int remove_leftovers(struct gc *g, struct err *e)
 	return r;
 }
 
+/* Directories of containers that nobody makes or removes, and that have no record. */
+static int remove_container(
+	struct store *s, const char *name, uint64_t bytes, void *ctx, struct err *e)
+{
+	struct gc *g = ctx;
+	int r = g->o.dry_run ? 0 : container_remove_files(s, name, e);
+
+	g->stats.files += r == 0;
+	g->stats.bytes += r == 0 ? bytes : 0;
+	return r;
+}
+
 /* ---- delete: chunks ----------------------------------------------------------------------- */
 
 /* Deletes the record whose digest begins so, if it is there still, and dead still. */
@@ -367,20 +380,12 @@ static int delete_batch(struct gc *g, MDB_txn *txn)
 	return r;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static int delete_chunks(struct gc *g, struct err *e)
 {
-	uint64_t deadline = now_ms() + ROUND_MS;
+	uint64_t deadline = clock_ms() + ROUND_MS;
 
 	g->phase = GC_DELETE;
-	while (g->next < g->n_dead && now_ms() < deadline) {
+	while (g->next < g->n_dead && clock_ms() < deadline) {
 		_cleanup_txn_ MDB_txn *txn = NULL;
 		int r = txn_begin(g->s, true, &txn, e);
 
@@ -402,12 +407,12 @@ static int delete_chunks(struct gc *g, struct err *e)
 static int take_gc_alone(struct gc *g, struct lock *ret, struct err *e)
 {
 	_cleanup_lock_ struct lock turn = LOCK_NONE;
-	uint64_t deadline = now_ms() + PATIENCE_MS;
+	uint64_t deadline = clock_ms() + PATIENCE_MS;
 	int r = lock_take(g->s, LOCK_GC, 0, true, false, ret, e);
 
 	if (r == 1)
 		log_debug("gc: waiting for running imports");
-	while (r == 1 && now_ms() < deadline) {
+	while (r == 1 && clock_ms() < deadline) {
 		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 		r = lock_take(g->s, LOCK_GC, 0, true, false, ret, e);
 	}
@@ -473,6 +478,8 @@ static int collect(struct gc *g, struct err *e)
 		r = delete_round(g, true, e);
 	while (r == 0 && g->next < g->n_dead)
 		r = delete_round(g, false, e);
+	if (r == 0)
+		r = containers_leftovers(g->s, remove_container, g, e);
 	return r < 0 ? r : free_space(g, e);
 }
 
@@ -507,6 +514,8 @@ static int dry_run(struct gc *g, struct err *e)
 		r = remove_leftovers(g, e);
 	if (r == 0)
 		r = count_places(g, e);
+	if (r == 0)
+		r = containers_leftovers(g->s, remove_container, g, e);
 	return r < 0 ? r : free_space(g, e);
 }
 

@@ -443,13 +443,6 @@ static int place_files(struct ingest *g, MDB_txn *txn, struct err *e)
 	return r < 0 ? err_sys(e, r, "cannot write into %s", g->s->path) : 0;
 }
 
-static int order_of_digests(const void *pa, const void *pb)
-{
-	const struct pending_chunk *a = pa, *b = pb;
-
-	return memcmp(a->digest.b, b->digest.b, DIGEST_SIZE);
-}
-
 /*
  * Records one chunk. 1 = another ingest has recorded it meanwhile, and it stays that one's; ours is
  * lost, and held until it is reclaimed.
@@ -472,7 +465,7 @@ static int record_one(struct ingest *g, MDB_txn *txn, const struct pending_chunk
 static int record_chunks(struct ingest *g, MDB_txn *txn, bool *ret_lost)
 {
 	if (g->n_chunks)
-		qsort(g->chunks, g->n_chunks, sizeof(*g->chunks), order_of_digests);
+		qsort(g->chunks, g->n_chunks, sizeof(*g->chunks), digest_order);
 	for (size_t i = 0; i < g->n_chunks; i++) {
 		int r = record_one(g, txn, &g->chunks[i]);
 

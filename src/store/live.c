@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "live.h"
 #include "chunk-table.h"
+#include "containers.h"
 #include "records.h"
 #include "util/log.h"
 
@@ -52,6 +53,16 @@ static int note_name(void *ctx, const MDB_val *key _unused_, const MDB_val *valu
 	return digest_set_add(&m->named, value->mv_data);
 }
 
+/* The image of a container is in use, named or not. */
+static int note_container(void *ctx, const MDB_val *key, const MDB_val *value)
+{
+	struct moment *m = ctx;
+	struct container c;
+	int r = record_read_container(key, value, &c);
+
+	return r < 0 ? r : digest_set_add(&m->named, c.image.b);
+}
+
 /*
  * Who opens it just now waits for the end of the lease, and the kernel sends us a signal: one that
  * is ignored unless asked for.
@@ -100,6 +111,8 @@ static int read_moment(struct moment *m, struct err *e)
 	if (r < 0)
 		return r;
 	r = record_for_each(s, txn, s->names, note_name, m);
+	if (r == 0)
+		r = record_for_each(s, txn, s->containers, note_container, m);
 	digest_set_sort(&m->named);
 	if (r == 0)
 		r = record_for_each(s, txn, s->images, note_image, m);

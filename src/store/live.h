@@ -2,13 +2,14 @@
 /*
  * What is in use: the question that gc asks.
  *
- * Live are the images that have a name, and those whose local index some process or the kernel
- * holds open: a mount, in whatever mount namespace, or a reader. The kernel tells that itself
- * (a write lease, fcntl(2) F_SETLEASE, is refused for a file that anybody has open), so that
- * nothing needs to be noted about mounts. Live layers are those of live images; live chunks are
- * those in the tables of live layers and live images. (Nearly always an image has only chunks that
- * its layers have. But a layer that was imported at two chunk sizes at once is kept as one of the
- * two cut it, and the image that was made of the other has chunks that no layer lists.)
+ * Live are the images that have a name, those that containers are made of, and those whose local
+ * index some process or the kernel holds open: a mount, in whatever mount namespace, or a reader.
+ * The kernel tells that itself (a write lease, fcntl(2) F_SETLEASE, is refused for a file that
+ * anybody has open), so that nothing needs to be noted about mounts. Live layers are those of live
+ * images; live chunks are those in the tables of live layers and live images. (Nearly always an
+ * image has only chunks that its layers have. But a layer that was imported at two chunk sizes at
+ * once is kept as one of the two cut it, and the image that was made of the other has chunks that
+ * no layer lists.)
  *
  * What has been found live once stays live here, so that live_update only ever reads what is new.
  */

@@ -12,6 +12,8 @@
  *                 of the store, alone by a repair while it quarantines
  *   LOCK_TURN     one byte: shared for an instant by an import before it takes LOCK_GC, and held
  *                 alone by a gc that has waited for LOCK_GC too long: new imports wait for it then
+ *   LOCK_CONTAINER  held alone by whoever makes, mounts, commits or removes the container; numbered
+ * by the first bits of the SHA-256 of its ID. Never waited for, so it has no place in the order
  * Order: LOCK_COLLECT, LOCK_TURN, LOCK_GC, then LOCK_LAYERs by ascending number. A LOCK_SESSION is
  * never waited for. Who has LOCK_GC may share it once more, but must not take LOCK_TURN.
  */
@@ -19,7 +21,7 @@
 
 #include "store.h"
 
-enum lock_space { LOCK_GC, LOCK_SESSION, LOCK_LAYER, LOCK_COLLECT, LOCK_TURN };
+enum lock_space { LOCK_GC, LOCK_SESSION, LOCK_LAYER, LOCK_COLLECT, LOCK_TURN, LOCK_CONTAINER };
 
 struct lock {
 	int fd; /* -1: none */

@@ -11,6 +11,7 @@
  *   images  manifest digest               -> index digest, config digest, diff_ids
  *   names   text                          -> manifest digest
  *   damaged kind, digest                  -> nothing     what fsck found damaged
+ *   containers text                       -> manifest digest, time (containers.h)
  *
  * All functions take the transaction of their caller.
  */

@@ -15,7 +15,8 @@
 /* 64 bytes for each reader, and as much for LMDB's own head and the end of a block. */
 #define LOCK_FILE_SIZE (READERS_MAX * 64 + PACK_BLOCK_SIZE)
 
-static const char *const directories[] = {"packs", "layers", "images", "local", "tmp"};
+static const char *const directories[] = {
+	"packs", "layers", "images", "local", "containers", "tmp"};
 
 int store_code(int code)
 {
@@ -104,7 +105,7 @@ static int directory_is_empty(int dirfd)
 	return 1;
 }
 
-/* 1 = a database is missing: the store is new. */
+/* 1 = a database is missing: the store is new, or was made by a version without containers. */
 static int open_databases(struct store *s, bool create)
 {
 	const struct {
@@ -118,6 +119,7 @@ static int open_databases(struct store *s, bool create)
 		{"images", &s->images},
 		{"names", &s->names},
 		{"damaged", &s->damaged},
+		{"containers", &s->containers},
 	};
 	MDB_txn *txn;
 	int r = mdb_txn_begin(s->env, NULL, create ? 0 : MDB_RDONLY, &txn);

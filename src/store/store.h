@@ -4,12 +4,13 @@
  *
  *   format        the text "plyfs store 1"
  *   lock          byte-range locks (lock.h)
- *   chunks.lmdb   the records: chunks, free space, layers, images, names (records.h)
+ *   chunks.lmdb   the records: chunks, free space, layers, images, names (records.h), containers
  *   packs/        chunk data
  *   layers/       for each layer a portable index, <diff_id>.index, and what its tar holds besides
  *                 the content of files, <diff_id>.split (format/split.h)
  *   images/       <digest>.manifest, .config and .index (portable) for each image
  *   local/        <digest>.index: the image's index with addresses in this store's packs
+ *   containers/   a directory for each container (containers.h)
  *   tmp/          files in the making
  *
  * Invariants:
@@ -37,7 +38,7 @@ struct store {
 	char *path;
 	int dirfd;
 	MDB_env *env;
-	MDB_dbi chunks, space, held, layers, images, names, damaged;
+	MDB_dbi chunks, space, held, layers, images, names, damaged, containers;
 	int packs[PACKS_MAX]; /* descriptors, opened on demand; -1 */
 };
 

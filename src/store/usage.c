@@ -2,6 +2,7 @@
 #include "usage.h"
 #include "chunk-map.h"
 #include "chunk-table.h"
+#include "containers.h"
 #include "live.h"
 #include "records.h"
 
@@ -90,6 +91,12 @@ static int count_name(void *ctx, const MDB_val *key _unused_, const MDB_val *val
 	return 0;
 }
 
+static int count_container(void *ctx, const MDB_val *key _unused_, const MDB_val *value _unused_)
+{
+	((struct count *)ctx)->t->containers++;
+	return 0;
+}
+
 static int count_free(void *ctx, const MDB_val *key, const MDB_val *value)
 {
 	struct count *c = ctx;
@@ -158,6 +165,7 @@ int usage_totals(struct store *s, struct usage_totals *ret, struct err *e)
 		{s->names, count_name},
 		{s->space, count_free},
 		{s->held, count_held},
+		{s->containers, count_container},
 	};
 	_cleanup_txn_ MDB_txn *txn = NULL;
 	struct usage_totals t = {0};
@@ -168,6 +176,9 @@ int usage_totals(struct store *s, struct usage_totals *ret, struct err *e)
 		r = record_for_each(s, txn, passes[i].dbi, passes[i].each, &c);
 	if (r == 0)
 		r = count_disk(s, &t);
+	if (r == 0)
+		r = containers_disk_bytes(s, &t.container_bytes, e);
+	t.disk_bytes += t.container_bytes;
 	if (r < 0)
 		return err_sys(e, r, "cannot read the store");
 	*ret = t;
@@ -215,16 +226,39 @@ static int add_image(void *ctx, const MDB_val *key, const MDB_val *value)
 	return 0;
 }
 
+static struct usage_image *find_image(struct usage *u, const struct digest *manifest)
+{
+	struct usage_image what = {.manifest = *manifest};
+
+	return u->n_images ? bsearch(&what, u->images, u->n_images, sizeof(what), order_of_images)
+			   : NULL;
+}
+
+static int add_container(void *ctx, const MDB_val *key, const MDB_val *value)
+{
+	struct usage_image *image;
+	struct container c;
+	int r = record_read_container(key, value, &c);
+
+	if (r < 0)
+		return r;
+	image = find_image(((struct reading *)ctx)->u, &c.image);
+	if (image)
+		image->containers++;
+	return 0;
+}
+
 static int add_name(void *ctx, const MDB_val *key, const MDB_val *value)
 {
 	struct usage *u = ((struct reading *)ctx)->u;
-	struct usage_image what = {0}, *image;
+	struct usage_image *image;
+	struct digest manifest;
 	char **names;
-	int r = read_digest(value, &what.manifest);
+	int r = read_digest(value, &manifest);
 
-	if (r < 0 || !u->n_images)
+	if (r < 0)
 		return r;
-	image = bsearch(&what, u->images, u->n_images, sizeof(what), order_of_images);
+	image = find_image(u, &manifest);
 	if (!image)
 		return 0;
 	names = reallocarray(image->names, image->n_names + 1, sizeof(*names));
@@ -249,7 +283,8 @@ static void choose_live(struct store *s, struct usage *u)
 	size_t n = 0;
 
 	for (size_t i = 0; i < u->n_images; i++) {
-		if (u->images[i].n_names || live_in_use(s, &u->images[i].manifest))
+		if (u->images[i].n_names || u->images[i].containers ||
+			live_in_use(s, &u->images[i].manifest))
 			u->images[n++] = u->images[i];
 		else
 			image_done(&u->images[i]);
@@ -269,6 +304,8 @@ static int read_images(struct store *s, struct usage *u, struct err *e)
 		r = record_for_each(s, txn, s->images, add_image, &ctx);
 	if (r == 0)
 		r = record_for_each(s, txn, s->names, add_name, &ctx);
+	if (r == 0)
+		r = record_for_each(s, txn, s->containers, add_container, &ctx);
 	choose_live(s, u);
 	return r < 0 ? err_sys(e, r, "cannot read the records of the store") : 0;
 }

@@ -21,6 +21,8 @@ struct usage_totals {
 	uint64_t disk_bytes;                    /* all that the store takes on its file system */
 	uint64_t pack_bytes;                    /* of these, the packs */
 	uint64_t free_bytes, held_bytes;        /* extents of the packs */
+	uint64_t containers;                    /* records */
+	uint64_t container_bytes;               /* of disk_bytes, what containers/ takes */
 };
 _must_check_ int usage_totals(struct store *s, struct usage_totals *ret, struct err *e);
 
@@ -28,6 +30,7 @@ struct usage_image {
 	struct digest manifest;
 	char **names; /* sorted; none: in use without a name */
 	size_t n_names;
+	size_t containers; /* that are made of it */
 	struct digest *diff_ids;
 	size_t n_diff_ids;
 	uint64_t own_bytes;    /* chunks that only it needs */
