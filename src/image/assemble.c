@@ -3,14 +3,16 @@
 #include "local.h"
 #include "merge.h"
 #include "quarantine.h"
+#include "format/split.h"
+#include "format/tree-tar.h"
 #include "util/log.h"
 
 #include <fcntl.h>
 
 struct part {
 	struct digest diff_id;
-	struct index *index;
-	bool again; /* the index is an earlier part's */
+	struct index *index; /* NULL: it is merged in the base */
+	bool again;          /* the index is an earlier part's */
 };
 
 struct assembly {
@@ -20,6 +22,8 @@ struct assembly {
 	size_t n_locks;
 	struct part *parts; /* lowest first */
 	size_t n_parts;
+	struct index *base; /* of the first parts, merged; NULL: of none */
+	size_t n_base;
 };
 
 int assembly_begin(struct store *s, struct assembly **ret, struct err *e)
@@ -44,6 +48,7 @@ void assembly_free(struct assembly *a)
 	for (size_t i = 0; i < a->n_parts; i++)
 		if (!a->parts[i].again)
 			index_close(a->parts[i].index);
+	index_close(a->base);
 	for (size_t i = 0; i < a->n_locks; i++)
 		lock_release(&a->locks[i]);
 	ingest_free(a->g);
@@ -193,9 +198,66 @@ int assembly_add_layer(struct assembly *a, struct layer *l, struct err *e)
 	return r < 0 ? r : add_part(a, &l->diff_id, fd, e);
 }
 
+int assembly_add_image(struct assembly *a, const struct image_record *image, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	int r = store_file_open(a->s, STORE_IMAGE, &image->manifest, &fd, e);
+
+	if (r == 0)
+		r = index_open(fd, &a->base, e);
+	for (size_t i = 0; r == 0 && i < image->n_diff_ids; i++)
+		r = push_part(a, &(struct part){.diff_id = image->diff_ids[i]}, e);
+	a->n_base = a->n_parts;
+	return r;
+}
+
+static int write_native_split(struct assembly *a, struct tree *t, const struct index_plan *plan,
+	const struct digest *name, uint64_t *ret_size, struct err *e)
+{
+	_cleanup_(split_writer_freep) struct split_writer *w = NULL;
+	_cleanup_close_ int fd = -1;
+	unsigned int temp;
+	int r = ingest_temp(a->g, &fd, &temp, e);
+
+	if (r == 0)
+		r = split_writer_new(fd, &w, e);
+	if (r == 0)
+		r = tree_tar_split(t, w, e);
+	if (r < 0)
+		return r;
+	*ret_size = split_writer_tar_size(w);
+	r = split_writer_finish(w, plan, e);
+	return r < 0 ? r : ingest_file(a->g, STORE_SPLIT, name, temp, e);
+}
+
+int assembly_add_native(struct assembly *a, struct tree *t, struct digest *ret_name,
+	uint64_t *ret_size, struct err *e)
+{
+	_cleanup_(index_plan_freep) struct index_plan *plan = NULL;
+	_cleanup_close_ int fd = -1;
+	unsigned int temp;
+	int r = index_plan_new(t, true, &plan, e);
+
+	if (r == 0)
+		r = ingest_temp(a->g, &fd, &temp, e);
+	if (r == 0)
+		r = index_plan_write(plan, fd, NULL, ret_name, e);
+	if (r == 0)
+		r = ingest_file(a->g, STORE_LAYER, ret_name, temp, e);
+	if (r == 0)
+		r = write_native_split(a, t, plan, ret_name, ret_size, e);
+	if (r == 0 && ingest_layer(a->g, ret_name, ret_name) < 0)
+		r = err_sys(e, -ENOMEM, "cannot commit");
+	return r < 0 ? r : add_part(a, ret_name, fd, e);
+}
+
 static int merge_all(struct assembly *a, struct tree *t, struct err *e)
 {
-	for (size_t i = 0; i < a->n_parts; i++) {
+	int begun = a->base ? index_load(a->base, t, &t->root, e) : 0;
+
+	if (begun < 0)
+		return begun;
+	for (size_t i = a->n_base; i < a->n_parts; i++) {
 		struct inode *root;
 		char name[32];
 		int r = index_load(a->parts[i].index, t, &root, e);

@@ -29,6 +29,19 @@ _must_check_ int assembly_add_stored(
 /* Adds a layer that layer_read made; one that the store has stays as it is. */
 _must_check_ int assembly_add_layer(struct assembly *a, struct layer *layer, struct err *e);
 
+/*
+ * Instead of adding an image's layers one by one: all of them, which are not merged again, because
+ * its own index has them merged. Before all others.
+ */
+_must_check_ int assembly_add_image(
+	struct assembly *a, const struct image_record *image, struct err *e);
+/*
+ * Adds a native layer (native.h) out of its tree, whose chunks the store or this ingest has.
+ * *ret_name is what it is called, *ret_size the bytes of its tar.
+ */
+_must_check_ int assembly_add_native(struct assembly *a, struct tree *t, struct digest *ret_name,
+	uint64_t *ret_size, struct err *e);
+
 /* With the documents as they are. *ret is the digest of the manifest. */
 _must_check_ int assembly_commit(struct assembly *a, const struct buf *config,
 	const struct buf *manifest, const char *name, struct digest *ret, struct err *e);

@@ -4,13 +4,13 @@
 #include "layer-tar.h"
 #include "meter.h"
 #include "name.h"
+#include "native.h"
 #include "format/encode.h"
 #include "format/oci-doc.h"
 #include "format/reference.h"
 #include "source/image-source.h"
+#include "util/clock.h"
 #include "util/io.h"
-
-#include <time.h>
 
 #define TELL_MS 200
 
@@ -21,8 +21,11 @@ struct export
 	enum export_form form;
 	const char *path;
 	const struct export_options *o;
-	struct buf tag;              /* as it is written; empty: none */
-	struct buf config, manifest; /* as they are stored */
+	struct buf tag; /* as it is written; empty: none */
+	struct buf config,
+		manifest; /* as they are stored; but with the diff_ids of native layers */
+	struct digest config_digest;
+	bool native; /* it has such layers */
 	struct dest *dest;
 	struct dest_blob *layers;
 	uint64_t told_ms; /* when the caller was told of the progress */
@@ -54,13 +57,10 @@ static void tell(void *ctx, uint64_t n)
 {
 	struct telling *t = ctx;
 	const struct export_options *o = t->x->o;
-	struct timespec ts;
-	uint64_t ms;
+	const uint64_t ms = clock_ms();
 
 	if (!o->progress)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 	if (ms - t->x->told_ms < TELL_MS)
 		return;
 	t->x->told_ms = ms;
@@ -118,25 +118,41 @@ static int write_blob(struct export *x, size_t n, uint64_t size, struct err *e)
 	return x->dest->ops->end(x->dest, blob, e);
 }
 
+/* The digest and the size of its tar. */
+static int layer_identity(
+	struct export *x, size_t n, struct digest *ret, uint64_t *ret_size, struct err *e)
+{
+	const struct digest *name = &x->image->diff_ids[n];
+	int r = layer_is_native(x->s, name, e);
+
+	if (r == 1) {
+		x->native = true;
+		return native_diff_id(x->s, name, ret, ret_size, e);
+	}
+	*ret = *name;
+	return r < 0 ? r : layer_tar_size(x->s, name, ret_size, e);
+}
+
 static int export_layer(struct export *x, size_t n, struct err *e)
 {
 	const struct digest *diff_id = &x->image->diff_ids[n];
 	struct dest_blob *blob = &x->layers[n];
+	struct digest real;
 	uint64_t size;
 	int r;
 
 	for (size_t i = 0; i < n; i++)
-		if (digest_equal(&x->layers[i].diff_id, diff_id)) {
+		if (digest_equal(&x->image->diff_ids[i], diff_id)) {
 			*blob = x->layers[i];
 			return 0;
 		}
-	r = layer_tar_size(x->s, diff_id, &size, e);
+	r = layer_identity(x, n, &real, &size, e);
 	if (r < 0)
 		return r;
-	*blob = (struct dest_blob){.diff_id = *diff_id, .tar_size = size, .codec = x->o->codec};
+	*blob = (struct dest_blob){.diff_id = real, .tar_size = size, .codec = x->o->codec};
 	if (blob->codec == CODEC_PLAIN) {
 		blob->known = true;
-		blob->digest = *diff_id;
+		blob->digest = real;
 		blob->size = size;
 		r = x->dest->ops->has(x->dest, blob, e);
 	}
@@ -174,7 +190,7 @@ static int docker_manifest(
 		v[i] = (struct oci_descriptor){.codec = CODEC_PLAIN,
 			.digest = x->layers[i].diff_id,
 			.size = x->layers[i].tar_size};
-	return oci_manifest_new(&x->image->config, x->config.n, v, n, ret, e);
+	return oci_manifest_new(&x->config_digest, x->config.n, v, n, ret, e);
 }
 
 static int oci_manifest(
@@ -190,13 +206,42 @@ static int oci_manifest(
 		"the image's manifest", x->manifest.p, x->manifest.n, v, n, ret, e);
 }
 
+/* Native layers have a diff_id now, so the config has another digest than in the store. */
+static int name_native_layers(struct export *x, struct err *e)
+{
+	const size_t n = x->image->n_diff_ids;
+	_cleanup_free_ struct digest *ids = calloc(n + 1, sizeof(*ids));
+	_cleanup_buf_ struct buf config = {0}, manifest = {0};
+	int r;
+
+	if (!ids)
+		return err_sys(e, -ENOMEM, "cannot export");
+	for (size_t i = 0; i < n; i++)
+		ids[i] = x->layers[i].diff_id;
+	r = oci_config_set_diff_ids(
+		"the image's config", x->config.p, x->config.n, ids, n, &config, e);
+	if (r < 0)
+		return r;
+	digest_of(config.p, config.n, &x->config_digest);
+	r = oci_manifest_set_config("the image's manifest", x->manifest.p, x->manifest.n,
+		&x->config_digest, config.n, &manifest, e);
+	if (r < 0)
+		return r;
+	buf_done(&x->config);
+	buf_done(&x->manifest);
+	x->config = config;
+	x->manifest = manifest;
+	config = manifest = (struct buf){0};
+	return 0;
+}
+
 static int finish(const struct export *x, struct digest *ret_manifest, struct err *e)
 {
 	const size_t n = x->image->n_diff_ids;
 	_cleanup_free_ struct oci_descriptor *v = calloc(n + 1, sizeof(*v));
 	_cleanup_buf_ struct buf manifest = {0};
 	struct dest_image image = {.config = &x->config,
-		.config_digest = x->image->config,
+		.config_digest = x->config_digest,
 		.manifest = &manifest,
 		.layers = x->layers,
 		.n_layers = n};
@@ -260,8 +305,12 @@ int image_export(struct store *s, const struct image_record *image, enum export_
 	const char *path, const char *tag, const struct export_options *o,
 	struct digest *ret_manifest, struct err *e)
 {
-	_cleanup_(export_done) struct export x = {
-		.s = s, .image = image, .form = form, .path = path, .o = o};
+	_cleanup_(export_done) struct export x = {.s = s,
+		.image = image,
+		.form = form,
+		.path = path,
+		.o = o,
+		.config_digest = image->config};
 	int r = check_codec(&x, e);
 
 	if (r == 0)
@@ -278,5 +327,7 @@ int image_export(struct store *s, const struct image_record *image, enum export_
 	r = open_dest(&x, e);
 	for (size_t n = 0; r == 0 && n < image->n_diff_ids; n++)
 		r = export_layer(&x, n, e);
+	if (r == 0 && x.native)
+		r = name_native_layers(&x, e);
 	return r < 0 ? r : finish(&x, ret_manifest, e);
 }

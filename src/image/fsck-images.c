@@ -5,6 +5,7 @@
 #include "format/split.h"
 #include "source/image-source.h"
 #include "store/chunk-table.h"
+#include "store/containers.h"
 #include "util/io.h"
 
 #include <fcntl.h>
@@ -285,12 +286,53 @@ static int check_name(void *ctx, const MDB_val *key, const MDB_val *value)
 	return r;
 }
 
-/* --- what is in quarantine ----------------------------------------------------------------- */
+/* --- containers ---------------------------------------------------------------------------- */
 
-static int order_of_digests(const void *a, const void *b)
+static int check_container_files(struct fsck *f, const struct container *c)
 {
-	return memcmp(a, b, DIGEST_SIZE);
+	static const char *const needed[] = {"upper", "work"};
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		char path[CONTAINER_ID_MAX + 32];
+		struct stat st;
+		int r = 0;
+
+		snprintf(path, sizeof(path), "containers/%s/%s", c->id, needed[i]);
+		if (fstatat(f->s->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			r = check_note(&f->c, FINDING_CONTAINER, NULL, "container '%s': %s %s",
+				c->id, path, errno == ENOENT ? "is missing" : err_text(-errno));
+		else if (!S_ISDIR(st.st_mode))
+			r = check_note(&f->c, FINDING_CONTAINER, NULL,
+				"container '%s': %s is no directory", c->id, path);
+		if (r < 0)
+			return r;
+	}
+	return f->container ? f->container(f->container_ctx, c, &f->c) : 0;
 }
+
+/* A record of the wrong form was noted with the others. */
+static int check_container(void *ctx, const MDB_val *key, const MDB_val *value)
+{
+	_cleanup_image_record_ struct image_record rec = {0};
+	char text[DIGEST_TEXT_MAX];
+	struct fsck *f = ctx;
+	struct container c;
+	int r;
+
+	if (record_read_container(key, value, &c) < 0)
+		return 0;
+	f->stats.containers++;
+	r = record_image(f->s, f->c.txn, &c.image, &rec);
+	if (r == 1)
+		r = check_note(&f->c, FINDING_CONTAINER, NULL,
+			"container '%s': its image %s has no record", c.id,
+			digest_text(&c.image, text));
+	if (r == -ERR_STORE) /* noted already */
+		r = 0;
+	return r < 0 ? r : check_container_files(f, &c);
+}
+
+/* --- what is in quarantine ----------------------------------------------------------------- */
 
 static int check_damaged_chunk(struct fsck *f, const struct digest *d)
 {
@@ -298,7 +340,7 @@ static int check_damaged_chunk(struct fsck *f, const struct digest *d)
 	bool padding;
 	int r;
 
-	if (f->n_noted && bsearch(d, f->c.chunks, f->n_noted, sizeof(fault), order_of_digests))
+	if (f->n_noted && bsearch(d, f->c.chunks, f->n_noted, sizeof(fault), digest_order))
 		return 0;
 	r = record_chunk(f->s, f->c.txn, d, &fault.at);
 	if (r) /* noted already, if anything refers to it */
@@ -333,6 +375,7 @@ int fsck_images(struct fsck *f, struct err *e)
 		{s->layers, check_layer},
 		{s->images, check_image},
 		{s->names, check_name},
+		{s->containers, check_container},
 	};
 	int r = 0;
 

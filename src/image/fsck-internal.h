@@ -9,8 +9,10 @@
 struct fsck {
 	struct store *s;
 	struct check c;
-	struct cuts cuts; /* of all indexes */
-	size_t n_noted;   /* chunks that were noted before those in quarantine were looked at */
+	struct cuts cuts;         /* of all indexes */
+	fsck_container container; /* may be NULL */
+	void *container_ctx;
+	size_t n_noted; /* chunks that were noted before those in quarantine were looked at */
 	struct fsck_stats stats;
 };
 

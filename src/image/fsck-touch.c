@@ -40,17 +40,12 @@ static int add_image(struct touches *t, const struct digest *manifest, char *nam
 	return 0;
 }
 
-static int order_of_digests(const void *a, const void *b)
-{
-	return memcmp(a, b, DIGEST_SIZE);
-}
-
 /* The number of the chunk's fault, or SIZE_MAX. */
 static size_t find_fault(const struct fsck *f, const struct digest *d)
 {
-	const struct chunk_fault *found = f->c.n_chunks ? bsearch(d, f->c.chunks, f->c.n_chunks,
-								  sizeof(*found), order_of_digests)
-							: NULL;
+	const struct chunk_fault *found =
+		f->c.n_chunks ? bsearch(d, f->c.chunks, f->c.n_chunks, sizeof(*found), digest_order)
+			      : NULL;
 
 	return found ? (size_t)(found - f->c.chunks) : SIZE_MAX;
 }

@@ -49,6 +49,8 @@ static int check_all(struct store *s, const struct fsck_options *opt, bool data,
 
 	ret->f.s = s;
 	check_init(s, &ret->f.c);
+	ret->f.container = opt->container;
+	ret->f.container_ctx = s;
 	r = lock_take(s, LOCK_COLLECT, 0, false, true, &collect, e);
 	if (r == 0)
 		r = lock_take(s, LOCK_GC, 0, false, true, &gc, e);
@@ -67,6 +69,7 @@ static const char *const kinds[] = {
 	[FINDING_PACK] = "pack",
 	[FINDING_SPACE] = "space",
 	[FINDING_NAME] = "name",
+	[FINDING_CONTAINER] = "container",
 	[FINDING_LAYER] = "layer",
 	[FINDING_IMAGE] = "image",
 	[FINDING_LOCAL] = "local-index",

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "store/check.h"
+#include "store/containers.h"
 
 enum fsck_class { FSCK_DAMAGE, FSCK_LEFTOVER, FSCK_HEALED, FSCK_LEFT };
 
@@ -32,6 +33,9 @@ struct fsck_problem {
 	size_t n_paths;
 };
 
+/* Notes in `c` what is wrong with the upper directory of a container. */
+typedef int (*fsck_container)(void *ctx, const struct container *container, struct check *c);
+
 struct fsck_options {
 	bool data, repair;
 	const char *const *sources;
@@ -39,10 +43,11 @@ struct fsck_options {
 	void (*problem)(void *ctx, const struct fsck_problem *p);
 	check_progress progress; /* may be NULL */
 	void *ctx;
+	fsck_container container; /* may be NULL: upper/container-check.h has it */
 };
 
 struct fsck_stats {
-	uint64_t names, images, layers, chunks;
+	uint64_t names, images, layers, chunks, containers;
 	uint64_t verified; /* bytes of chunks */
 	uint64_t damaged, leftovers, unreferenced;
 	/* After a repair: problems that are gone, and that are left; chunks that came from sources.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "layer-tar.h"
+#include "native.h"
 #include "format/split.h"
 #include "store/pack.h"
 #include "util/io.h"
@@ -12,6 +13,9 @@ struct layer_tar {
 	struct index *index;
 	struct chunk_record *chunks; /* by the split's ids */
 	struct digest_ctx *digest;
+	bool native;            /* nothing tells the digest of the tar; */
+	struct digest *digests; /* but of each of `chunks` */
+	struct digest_ctx *chunk_digest;
 	struct sink *out;
 };
 
@@ -20,6 +24,8 @@ static void layer_tar_done(struct layer_tar *t)
 	split_close(t->split);
 	index_close(t->index);
 	digest_ctx_free(t->digest);
+	digest_ctx_free(t->chunk_digest);
+	free(t->digests);
 	free(t->chunks);
 	if (t->split_fd >= 0)
 		close(t->split_fd);
@@ -66,7 +72,8 @@ static int look_up(struct layer_tar *t, struct err *e)
 	if (r < 0)
 		return r;
 	t->chunks = calloc((size_t)ids + 1, sizeof(*t->chunks));
-	if (!t->chunks)
+	t->digests = t->native ? calloc((size_t)ids + 1, sizeof(*t->digests)) : NULL;
+	if (!t->chunks || (t->native && !t->digests))
 		return err_sys(e, -ENOMEM, "cannot write the layer");
 	for (uint32_t id = 0; id < ids; id++) {
 		char text[DIGEST_TEXT_MAX];
@@ -75,6 +82,8 @@ static int look_up(struct layer_tar *t, struct err *e)
 		r = chunk_of_id(t, id, &c, e);
 		if (r < 0)
 			return r;
+		if (t->native)
+			t->digests[id] = c.digest;
 		r = record_chunk(t->s, txn, &c.digest, &t->chunks[id]);
 		if (r == 1 || (r == 0 && t->chunks[id].size != c.size))
 			return err_set(e, -ERR_STORE, "the store is damaged: chunk %s is missing",
@@ -103,7 +112,7 @@ static int put(
 			memset(room, 0, k);
 		else if ((r = io_pread_full(fd, room, k, off)) < 0)
 			return err_sys(e, r, "cannot read a pack");
-		digest_ctx_add(t->digest, room, k);
+		digest_ctx_add(fd >= 0 && t->native ? t->chunk_digest : t->digest, room, k);
 		r = t->out->fill(t->out, k);
 		if (r < 0)
 			return err_sys(e, r, "cannot write the layer");
@@ -114,6 +123,19 @@ static int put(
 	return 0;
 }
 
+/* The chunk that was just written; the split of a native layer has whole ones only. */
+static int check_chunk(struct layer_tar *t, uint32_t id, struct err *e)
+{
+	char text[DIGEST_TEXT_MAX];
+	struct digest is;
+
+	digest_ctx_final(t->chunk_digest, &is);
+	if (digest_equal(&is, &t->digests[id]))
+		return 0;
+	return err_set(e, -ERR_STORE, "the store is damaged: chunk %s has other bytes",
+		digest_text(&t->digests[id], text));
+}
+
 static int put_part(struct layer_tar *t, uint32_t id, uint32_t offset, uint64_t n, struct err *e)
 {
 	const struct chunk_record *c = &t->chunks[id];
@@ -122,7 +144,9 @@ static int put_part(struct layer_tar *t, uint32_t id, uint32_t offset, uint64_t 
 	if (offset > c->size || n > c->size - offset)
 		return err_set(e, -ERR_STORE, "a layer's split does not fit its chunks");
 	r = pack_open(t->s, c->pack, &fd, e);
-	return r < 0 ? r : put(t, NULL, fd, (uint64_t)c->block * PACK_BLOCK_SIZE + offset, n, e);
+	if (r == 0)
+		r = put(t, NULL, fd, (uint64_t)c->block * PACK_BLOCK_SIZE + offset, n, e);
+	return r < 0 || !t->native ? r : check_chunk(t, id, e);
 }
 
 static int put_op(struct layer_tar *t, const struct split_op *op, struct err *e)
@@ -158,7 +182,7 @@ static int put_all(struct layer_tar *t, struct err *e)
 	if (r < 0)
 		return r;
 	digest_ctx_final(t->digest, &diff_id);
-	if (!digest_equal(&diff_id, t->diff_id))
+	if (!t->native && !digest_equal(&diff_id, t->diff_id))
 		return err_set(e, -ERR_STORE,
 			"the store is damaged: layer %s comes out with other bytes",
 			digest_text(t->diff_id, text));
@@ -185,8 +209,13 @@ int layer_tar_write(struct store *s, const struct digest *diff_id, struct sink *
 		r = open_index(&t, e);
 	if (r < 0)
 		return r;
+	r = layer_is_native(s, diff_id, e);
+	if (r < 0)
+		return r;
+	t.native = r == 1;
 	t.digest = digest_ctx_new();
-	if (!t.digest)
+	t.chunk_digest = digest_ctx_new();
+	if (!t.digest || !t.chunk_digest)
 		return err_sys(e, -ENOMEM, "cannot write the layer");
 	r = look_up(&t, e);
 	return r < 0 ? r : put_all(&t, e);
