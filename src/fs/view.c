@@ -205,6 +205,28 @@ static int read_chunks(struct view *v, const struct index_inode *i, void *p, siz
 	return r < 0 ? err_sys(e, r, "cannot read packs/%d.pack", run.start.device - 1) : 0;
 }
 
+int view_run(struct view *v, const struct index_inode *i, uint64_t off, uint64_t n,
+	struct view_run *ret, struct err *e)
+{
+	const uint64_t inside = off & (((uint64_t)1 << i->chunk_bits) - 1);
+	struct run run;
+	int r = find_run(v, i, off, n < i->size - off ? n : i->size - off, &run, e);
+
+	if (r < 0)
+		return r;
+	*ret = (struct view_run){.hole = run.hole, .size = run.size};
+	if (!run.hole) {
+		ret->pack = (uint16_t)(run.start.device - 1);
+		ret->pack_off = (uint64_t)run.start.block * PACK_BLOCK_SIZE + inside;
+	}
+	return 0;
+}
+
+int view_pack_fd(const struct view *v, uint16_t pack)
+{
+	return v->packs[pack];
+}
+
 static int read_inline(
 	struct view *v, const struct index_inode *i, void *p, size_t n, uint64_t off, struct err *e)
 {

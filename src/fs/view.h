@@ -31,3 +31,16 @@ _must_check_ int view_next_run(struct view *v, const struct index_inode *i, uint
 /* Reads up to `n` bytes of a file at `off`; *ret_n is less only at its end. */
 _must_check_ int view_read(struct view *v, const struct index_inode *i, void *p, size_t n,
 	uint64_t off, size_t *ret_n, struct err *e);
+
+/* Content that lies in one piece: in a pack, or nowhere. */
+struct view_run {
+	bool hole;
+	uint16_t pack;
+	uint64_t pack_off;
+	uint64_t size;
+};
+/* Of a chunked file (INDEX_CHUNKS): what begins at `off` < size, of at most `n` bytes. */
+_must_check_ int view_run(struct view *v, const struct index_inode *i, uint64_t off, uint64_t n,
+	struct view_run *ret, struct err *e);
+/* The descriptor of a pack that the index addresses; the store's. */
+int view_pack_fd(const struct view *v, uint16_t pack);
