@@ -11,24 +11,29 @@
  */
 #pragma once
 
+#include "idmap.h"
 #include "store/store.h"
 
 #include <stdbool.h>
 
-/*
- * Mounts the local index, an absolute path, on `dir`, read-only. `devices` are the packs that it
- * names, in the order of its device table. -ERR_UNSUPPORTED where the kernel or the file system
- * cannot; -EPERM; -errno.
+/* A local index, an absolute path, and the packs that it names, in the order of its device table.
  */
-_must_check_ int kernel_mount(const char *index_path, char *const *devices, size_t n_devices,
-	const char *dir, struct err *e);
-
-struct mount_entry {
-	char *dir;
-	char *source;
+struct kernel_source {
+	char *index;
+	char *packs[PACKS_MAX];
+	size_t n_packs;
 };
-/* The EROFS mounts of this mount namespace, in its order. */
-_must_check_ int kernel_mounts(struct mount_entry **ret, size_t *ret_n, struct err *e);
-void mount_entries_free(struct mount_entry *v, size_t n);
-/* Unmounts what is mounted on top at exactly `dir`, an absolute path. */
-_must_check_ int kernel_umount(const char *dir, bool lazy, struct err *e);
+void kernel_source_done(struct kernel_source *k);
+#define _cleanup_kernel_source_ _cleanup_(kernel_source_done)
+
+/*
+ * Mounts it read-only, for nobody to see: *ret_mnt is a mount as fsmount(2) gives it, which goes
+ * when it is closed unless it was attached (kernel_attach) or is used by an overlay. `ids` may be
+ * NULL. -ERR_UNSUPPORTED where the kernel or the file system cannot; -EPERM; -errno.
+ */
+_must_check_ int kernel_mount(
+	const struct kernel_source *k, const struct idmap *ids, int *ret_mnt, struct err *e);
+/* Puts a mount on `dir`. */
+_must_check_ int kernel_attach(int mnt, const char *dir, struct err *e);
+/* The kernel's own words about the last failure on a file system context, under --debug. */
+void kernel_log(int fs);
