@@ -38,12 +38,26 @@ crash: deps-check $(BUILD)/build.ninja
 	ninja -C $(BUILD) --quiet
 	tests/fault/all $(BUILD)
 
+# More of what the cases real-work-* do: packages, compilers, databases, git on a writable mount, also
+# with servers killed. Half an hour.
+real-work: build
+	tests/images/build.sh demo big node
+	REAL_WORK=large BUILD=$(BUILD) tests/run -j 1 real-work
+
 # Many processes on one store; tests/stress/run says what they do. SEED=N repeats a choice.
 SECONDS ?= 120
 PROCESSES ?= 8
 stress: build
 	unshare -m -p --fork --kill-child --mount-proc tests/stress/run $(BUILD)/plyfs \
 		--seconds $(SECONDS) --processes $(PROCESSES) $(if $(SEED),--seed $(SEED))
+
+# Random operations on a mount and on a plain directory (tests/oracle/run), for MINUTES.
+MINUTES ?= 10
+TARGET ?= plyfs-cow
+oracle: deps-check $(BUILD)/build.ninja
+	meson configure $(BUILD) -Dtests=true
+	ninja -C $(BUILD) --quiet
+	BUILD=$(BUILD) tests/oracle/run --target $(TARGET) --minutes $(MINUTES) --seed $(if $(SEED),$(SEED),1)
 
 bench: deps-bench $(BUILD)/build.ninja
 	meson setup --reconfigure $(BUILD) -Dbench=true
@@ -62,4 +76,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(ASAN)
 
-.PHONY: all build build-tests demo check crash stress bench fuzz format install clean
+.PHONY: all build build-tests demo check crash real-work stress bench fuzz format install clean

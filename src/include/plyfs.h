@@ -93,6 +93,8 @@ struct plyfs_df {
 	uint64_t pack_bytes;  /* what the packs take on the file system */
 	uint64_t free_bytes;  /* space inside the packs that imports use again; takes no disk */
 	uint64_t held_bytes;  /* space that running imports hold, or killed ones held */
+	uint64_t containers;
+	uint64_t container_bytes; /* what their directories take on the file system */
 };
 int plyfs_df(struct plyfs_store *store, struct plyfs_df *ret, struct plyfs_error *error);
 
@@ -216,6 +218,12 @@ struct plyfs_image_info {
 	 * documents are empty, and the numbers 0, where they cannot be read either.
 	 */
 	int quarantined;
+	/*
+	 * For each layer, whether it was made here by plyfs_commit: 1, it is, and what `layers`
+	 * calls it is the digest of its index. An export gives it the diff_id that its tar has.
+	 */
+	const unsigned char *native;
+	size_t n_native;
 };
 /* Everything is owned by the image. */
 const struct plyfs_image_info *plyfs_image_info(const struct plyfs_image *image);
@@ -281,15 +289,121 @@ ssize_t plyfs_llistxattr(struct plyfs_image *image, const char *path, char *list
 
 /* ---- mounts ------------------------------------------------------------------------------- */
 
-/* Mounts an image read-only by the kernel's EROFS. Needs root and Linux 6.12. */
-int plyfs_mount(
-	struct plyfs_store *store, const char *image, const char *dir, struct plyfs_error *error);
-/* Unmounts a mount of this store; `lazy` as umount -l. */
-int plyfs_umount(struct plyfs_store *store, const char *dir, int lazy, struct plyfs_error *error);
-/* Calls `each` for every mount of this store's images that this process can see. */
-int plyfs_mounts(struct plyfs_store *store,
-	int (*each)(void *ctx, const char *dir, const char *digest), void *ctx,
+#define PLYFS_CONTAINER_MAX 65 /* an ID and NUL */
+
+struct plyfs_mount_options {
+	int writable;
+	/*
+	 * How it is mounted: NULL or "auto"; read-only "kernel" (EROFS; root, Linux 6.12) or
+	 * "fuse"; writable "overlay" (the kernel's overlayfs; root) or "cow" (FUSE; copies blocks).
+	 */
+	const char *driver;
+	/* Writable: the container's ID. One that exists is mounted again; NULL: a new one. */
+	const char *container;
+	int fsync;       /* writable: fsync and the like are done; else they are ignored */
+	int passthrough; /* FUSE: files are read and written past the server where possible */
+	/* "C:H:N": the image's ids from C on are shown as H and so on; several joined by ','. */
+	const char *uid_map, *gid_map;
+};
+struct plyfs_mount {
+	const char *dir;
+	const char *driver;    /* kernel, fuse, overlay, cow */
+	const char *digest;    /* of the image; "" if its container is gone */
+	const char *container; /* NULL: it is read-only */
+};
+/*
+ * Mounts an image on a directory. `image` may be NULL for a container that exists; otherwise it
+ * must be the container's image. `options` may be NULL. ret_container (may be NULL): the ID of the
+ * container, "" if there is none.
+ */
+int plyfs_mount(struct plyfs_store *store, const char *image, const char *dir,
+	const struct plyfs_mount_options *options, char ret_container[PLYFS_CONTAINER_MAX],
 	struct plyfs_error *error);
+/*
+ * Unmounts a mount of this store; `lazy` as umount -l. When it returns, a container that was
+ * mounted there may be mounted, committed or removed, unless `lazy`.
+ */
+int plyfs_umount(struct plyfs_store *store, const char *dir, int lazy, struct plyfs_error *error);
+/*
+ * Replaces the server of a FUSE mount by that of the installed version, without unmounting: whoever
+ * uses the mount waits for some milliseconds.
+ */
+int plyfs_restart(const char *dir, struct plyfs_error *error);
+/* The work of the program's hidden commands: an exit status, or -1 if `name` is none of them. */
+int plyfs_fuse_command(const char *name);
+/* Calls `each` for every mount of this store that this process can see, until it returns
+ * non-zero, which is then returned. */
+int plyfs_mounts(struct plyfs_store *store, int (*each)(void *ctx, const struct plyfs_mount *mount),
+	void *ctx, struct plyfs_error *error);
+
+/* ---- containers --------------------------------------------------------------------------- */
+
+struct plyfs_container {
+	const char *id;
+	const char *digest;      /* of its image */
+	int64_t created;         /* seconds since 1970 */
+	uint64_t bytes;          /* what its writable layer takes on disk */
+	const char *const *dirs; /* where it is mounted, as far as this process can see */
+	size_t n_dirs;
+	int in_use; /* mounted, perhaps where this process cannot see it, or at work */
+};
+/* By ID. The beginning of an ID, of 4 characters or more, is as good as all of it elsewhere. */
+int plyfs_containers(struct plyfs_store *store,
+	int (*each)(void *ctx, const struct plyfs_container *container), void *ctx,
+	struct plyfs_error *error);
+/* Removes a container and all that was written in it. Fails if it is in use. */
+int plyfs_container_remove(struct plyfs_store *store, const char *id, struct plyfs_error *error);
+
+/*
+ * What has changed, path by path, as `docker diff` tells it: `kind` is 'A' (added), 'C' (changed)
+ * or 'D' (deleted). `from` is a container, which is compared with its image (`to` NULL); or both
+ * are images. Calls `each` until it returns non-zero, which is then returned.
+ */
+int plyfs_diff(struct plyfs_store *store, const char *from, const char *to,
+	int (*each)(void *ctx, char kind, const char *path), void *ctx, struct plyfs_error *error);
+/* The changes of a container as a layer, an OCI tar, in `file` ("-": standard output). */
+int plyfs_diff_tar(struct plyfs_store *store, const char *container, const char *file,
+	struct plyfs_error *error);
+
+struct plyfs_commit_options {
+	const char *message, *author;
+	/* How a container of the new image is run: "CMD x", "ENV A=b", as in a Dockerfile. */
+	const char *const *changes;
+	size_t n_changes;
+};
+struct plyfs_commit {
+	char digest[PLYFS_DIGEST_MAX]; /* of the new image */
+	uint64_t files, read_bytes;    /* that were looked at and read */
+	uint64_t new_bytes;            /* content that the store did not have */
+};
+/*
+ * Makes an image of a container's image and its changes, and gives it a name. The container may be
+ * mounted and in use, and stays as it is. `options` may be NULL.
+ */
+int plyfs_commit(struct plyfs_store *store, const char *container, const char *name,
+	const struct plyfs_commit_options *options, struct plyfs_commit *ret,
+	struct plyfs_error *error);
+
+/* ---- overlays ----------------------------------------------------------------------------- */
+
+/* A union of directories, as fuse-overlayfs makes it. */
+struct plyfs_overlay_options {
+	const char *const *lower_dirs; /* the topmost first */
+	size_t n_lower_dirs;
+	const char *upper_dir, *work_dir; /* NULL, both: read-only */
+	const char *uid_map, *gid_map;    /* as for plyfs_mount */
+	int64_t squash_uid, squash_gid;   /* all files are shown as theirs; -1: not */
+	int fsync, passthrough;           /* as for plyfs_mount */
+	int block_copy;   /* the first write to a lower file copies blocks; its upper file is then
+			     of no use to others until it is whole */
+	int redirect_dir; /* directories of lower layers can be renamed; else EXDEV */
+	unsigned long mount_flags; /* MS_NOSUID and the like, of mount(2) */
+	int allow_other;           /* others than the user may use it; root's mounts always */
+	int foreground;            /* return when it is unmounted */
+};
+/* Needs no store. Unmount it with umount(8) or fusermount3(1). */
+int plyfs_overlay(
+	const struct plyfs_overlay_options *options, const char *dir, struct plyfs_error *error);
 
 #ifdef __cplusplus
 }

@@ -31,6 +31,8 @@ PUBLIC int plyfs_df(struct plyfs_store *store, struct plyfs_df *ret, struct plyf
 			.pack_bytes = t.pack_bytes,
 			.free_bytes = t.free_bytes,
 			.held_bytes = t.held_bytes,
+			.containers = t.containers,
+			.container_bytes = t.container_bytes,
 		};
 	return lib_error(r, &e, error);
 }

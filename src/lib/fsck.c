@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib.h"
 #include "image/fsck.h"
+#include "upper/container-check.h"
 
 struct telling {
 	const struct plyfs_fsck_options *o;
@@ -62,6 +63,7 @@ PUBLIC int plyfs_fsck(struct plyfs_store *store, const struct plyfs_fsck_options
 		.problem = tell,
 		.progress = progress,
 		.ctx = &t,
+		.container = container_check,
 	};
 	struct fsck_stats s = {0};
 	struct err e = {0};

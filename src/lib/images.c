@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "image/local.h"
 #include "image/name.h"
+#include "image/native.h"
 #include "image/quarantine.h"
 #include "source/image-source.h"
 #include "util/io.h"
@@ -190,6 +191,22 @@ int lib_view(const struct plyfs_image *image, struct view **ret, struct err *e)
 	return 0;
 }
 
+static int find_native(struct plyfs_image *p, struct err *e)
+{
+	struct plyfs_image_info *i = &p->info;
+
+	for (size_t n = 0; n < p->record.n_diff_ids; n++) {
+		int r = layer_is_native(p->s, &p->record.diff_ids[n], e);
+
+		if (r < 0 && p->view)
+			return r;
+		p->native[n] = r == 1;
+		i->n_native += r == 1;
+	}
+	i->native = p->native;
+	return 0;
+}
+
 static int fill_info(struct plyfs_image *p, struct err *e)
 {
 	static const struct index_info none;
@@ -201,7 +218,8 @@ static int fill_info(struct plyfs_image *p, struct err *e)
 	p->index_path = file_path(p, STORE_IMAGE);
 	p->local_index_path = file_path(p, STORE_LOCAL);
 	p->layers = calloc(p->record.n_diff_ids + 1, sizeof(*p->layers));
-	if (!p->index_path || !p->local_index_path || !p->layers)
+	p->native = calloc(p->record.n_diff_ids + 1, sizeof(*p->native));
+	if (!p->index_path || !p->local_index_path || !p->layers || !p->native)
 		return err_sys(e, -ENOMEM, "cannot open the image");
 	for (size_t n = 0; n < p->record.n_diff_ids; n++)
 		digest_text(&p->record.diff_ids[n], p->layers[n]);
@@ -221,7 +239,7 @@ static int fill_info(struct plyfs_image *p, struct err *e)
 	i->data_bytes = x->data_bytes;
 	i->chunks = x->chunks;
 	i->quarantined = !p->view;
-	return 0;
+	return find_native(p, e);
 }
 
 /* `image` may be a name, or the beginning of a digest that looks like one. */
@@ -322,6 +340,7 @@ PUBLIC void plyfs_image_close(struct plyfs_image *image)
 	free(image->index_path);
 	free(image->local_index_path);
 	free(image->layers);
+	free(image->native);
 	free(image);
 }
 

@@ -48,6 +48,8 @@ static json_t *df_json(const struct plyfs_store *s, const struct plyfs_df *d, ui
 		{"pack_bytes", d->pack_bytes},
 		{"free_bytes", d->free_bytes},
 		{"held_bytes", d->held_bytes},
+		{"containers", d->containers},
+		{"container_bytes", d->container_bytes},
 		{"disk_bytes", d->disk_bytes},
 	};
 	json_t *all = json_pack("{ss}", "store", plyfs_store_path(s));
@@ -124,6 +126,9 @@ static void print_sums(const struct plyfs_store *s, const struct plyfs_df *d, ui
 	printf("packs      %s on disk", tool_size(d->pack_bytes, a));
 	printf("; %s free again, %s held\n", tool_size(d->free_bytes, a),
 		tool_size(d->held_bytes, b));
+	if (d->containers)
+		printf("containers %llu, %s on disk\n", (unsigned long long)d->containers,
+			tool_size(d->container_bytes, a));
 	printf("on disk    %s\n", tool_size(d->disk_bytes, a));
 }
 

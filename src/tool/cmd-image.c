@@ -50,8 +50,9 @@ static int list_image(void *ctx, const char *name, const char *digest)
 	i = plyfs_image_info(image);
 	created = created_of(i, &config);
 	json_array_append_new(
-		l->all, json_pack("{ss ss ss sI sI sI sb so*}", "name", name, "digest", digest,
-				"id", i->config_digest, "layers", (json_int_t)i->n_layers, "files",
+		l->all, json_pack("{ss ss ss sI sI sI sI sb so*}", "name", name, "digest", digest,
+				"id", i->config_digest, "layers", (json_int_t)i->n_layers,
+				"native_layers", (json_int_t)i->n_native, "files",
 				(json_int_t)i->inodes, "data_bytes", (json_int_t)i->data_bytes,
 				"quarantined", i->quarantined, "created", json_incref(created)));
 	json_decref(config);
@@ -127,15 +128,19 @@ static int add_name(void *ctx, const char *name, const char *digest)
 static json_t *inspect_json(struct plyfs_store *s, const struct plyfs_image_info *i)
 {
 	struct names_of n = {.digest = i->digest, .names = json_array()};
-	json_t *layers = json_array();
+	json_t *layers = json_array(), *native = json_array();
 
 	plyfs_images(s, add_name, &n, NULL);
-	for (size_t k = 0; k < i->n_layers; k++)
+	for (size_t k = 0; k < i->n_layers; k++) {
 		json_array_append_new(layers, json_string(i->layers[k]));
-	return json_pack("{so ss ss ss ss so so sI sI sI sI so so so}", "names", n.names, "digest",
-		i->digest, "id", i->config_digest, "index_digest", i->index_digest, "index_path",
-		i->index_path, "local_index_path", tool_json_bytes(i->local_index_path), "layers",
-		layers, "files", (json_int_t)i->inodes, "data_bytes", (json_int_t)i->data_bytes,
+		if (i->native[k])
+			json_array_append_new(native, json_string(i->layers[k]));
+	}
+	return json_pack("{so ss ss ss ss so so so sI sI sI sI so so so}", "names", n.names,
+		"digest", i->digest, "id", i->config_digest, "index_digest", i->index_digest,
+		"index_path", i->index_path, "local_index_path",
+		tool_json_bytes(i->local_index_path), "layers", layers, "native_layers", native,
+		"files", (json_int_t)i->inodes, "data_bytes", (json_int_t)i->data_bytes,
 		"index_bytes", (json_int_t)i->index_bytes, "chunks", (json_int_t)i->chunks,
 		"quarantined", json_boolean(i->quarantined), "manifest",
 		json_loadb(i->manifest, i->manifest_size, 0, NULL), "config",
@@ -183,6 +188,7 @@ static int print_inspect(json_t *all)
 	if (json_is_true(json_object_get(all, "quarantined")))
 		printf("quarantined: see plyfs fsck\n");
 	print_list("layers", json_object_get(all, "layers"));
+	print_list("native", json_object_get(all, "native_layers"));
 	printf("files      %lld\n", json_integer_value(json_object_get(all, "files")));
 	printf("content    %s in %lld chunks\n",
 		tool_size((uint64_t)json_integer_value(json_object_get(all, "data_bytes")), a),
@@ -254,6 +260,33 @@ static void print_history(const json_t *history)
 	}
 }
 
+static size_t count_layers(const json_t *history)
+{
+	size_t n = 0, k;
+	json_t *v;
+
+	json_array_foreach(history, k, v) n += !json_is_true(json_object_get(v, "empty_layer"));
+	return n;
+}
+
+/* Says of each step what layer it made, where there are as many as the image has. */
+static void add_layers(json_t *history, const struct plyfs_image_info *i)
+{
+	size_t n = 0, k;
+	json_t *v;
+
+	if (count_layers(history) != i->n_layers)
+		return;
+	json_array_foreach(history, k, v)
+	{
+		if (!json_is_object(v) || json_is_true(json_object_get(v, "empty_layer")))
+			continue;
+		json_object_set_new(v, "layer", json_string(i->layers[n]));
+		json_object_set_new(v, "native", json_boolean(i->native[n]));
+		n++;
+	}
+}
+
 int cmd_history(struct tool *t)
 {
 	_cleanup_store_ struct plyfs_store *s = tool_store(t, false);
@@ -267,6 +300,7 @@ int cmd_history(struct tool *t)
 	i = plyfs_image_info(image);
 	config = json_loadb(i->config, i->config_size, 0, NULL);
 	history = json_object_get(config, "history");
+	add_layers(history, i);
 	if (t->json)
 		status = tool_json(history ? json_incref(history) : json_array());
 	else

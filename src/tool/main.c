@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tool.h"
+#include "util/array.h"
 #include "util/log.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ static const struct {
 		false},
 	{OPT_COMPRESS, "compress", "CODEC", "gzip, zstd or none", false},
 	{OPT_DRY_RUN, "dry-run", NULL, "only say what would be freed", false},
-	{OPT_DRIVER, "driver", "DRIVER", "auto or kernel", false},
+	{OPT_DRIVER, "driver", "DRIVER", "auto; kernel or fuse; with --rw overlay or cow", false},
 	{OPT_LAZY, "lazy", NULL, "detach now, clean up when it is no longer busy", false},
 	{OPT_LONG, "long", NULL, "type, mode, owner, size and time of each file", false},
 	{OPT_RECURSIVE, "recursive", NULL, "everything below, too", false},
@@ -34,8 +35,38 @@ static const struct {
 	{OPT_DATA, "data", NULL, "verify the content of every chunk, too", false},
 	{OPT_REPAIR, "repair", NULL, "quarantine what is damaged, and heal what can be", false},
 	{OPT_LAYERS, "layers", NULL, "each layer, too", false},
+	{OPT_RW, "rw", NULL, "writable: make a container, or mount one again", false},
+	{OPT_CONTAINER, "container", "ID", "the container's ID, instead of a random one", false},
+	{OPT_FSYNC, "fsync", NULL, "do what fsync and the like ask for", false},
+	{OPT_PASSTHROUGH, "passthrough", NULL, "FUSE: read and write whole files past the server",
+		false},
+	{OPT_UIDMAP, "uidmap", "C:H:N", "show N user ids of the image from C on as H on", false},
+	{OPT_GIDMAP, "gidmap", "C:H:N", "the same for group ids", false},
+	{OPT_TAR, "tar", "FILE", "write the changes as a layer's tar (- for standard output)",
+		false},
+	{OPT_MESSAGE, "message", "TEXT", "the comment in the image's history", false},
+	{OPT_AUTHOR, "author", "TEXT", "who made the image", false},
+	{OPT_CHANGE, "change", "INSTRUCTION", "change how the image is run, as in a Dockerfile",
+		false},
+	{OPT_OPTIONS, "options", "OPTION,...",
+		"as fuse-overlayfs takes them: lowerdir=, upperdir=, ...", false},
+	{OPT_FOREGROUND, "foreground", NULL, "stay until it is unmounted", false},
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static const struct {
+	char letter;
+	enum option_id id;
+} letters[] = {
+	{'h', OPT_HELP},
+	{'V', OPT_VERSION},
+	{'d', OPT_DEBUG},
+	{'l', OPT_LONG},
+	{'R', OPT_RECURSIVE},
+	{'o', OPT_OPTIONS},
+	{'f', OPT_FOREGROUND},
+};
+#define N_LETTERS (sizeof(letters) / sizeof(letters[0]))
 
 static const int import_options[] = {OPT_PLATFORM, OPT_CHUNK_SIZE, 0};
 static const int layer_options[] = {OPT_CHUNK_SIZE, 0};
@@ -43,7 +74,11 @@ static const int export_options[] = {OPT_COMPRESS, 0};
 static const int gc_options[] = {OPT_DRY_RUN, 0};
 static const int fsck_options[] = {OPT_DATA, OPT_REPAIR, 0};
 static const int ls_options[] = {OPT_LONG, OPT_RECURSIVE, 0};
-static const int mount_options[] = {OPT_DRIVER, 0};
+static const int mount_options[] = {
+	OPT_DRIVER, OPT_RW, OPT_CONTAINER, OPT_FSYNC, OPT_PASSTHROUGH, OPT_UIDMAP, OPT_GIDMAP, 0};
+static const int overlay_options[] = {OPT_OPTIONS, OPT_FOREGROUND, 0};
+static const int diff_options[] = {OPT_TAR, 0};
+static const int commit_options[] = {OPT_MESSAGE, OPT_AUTHOR, OPT_CHANGE, 0};
 static const int umount_options[] = {OPT_LAZY, OPT_ALL, 0};
 static const int df_options[] = {OPT_LAYERS, 0};
 static const int no_options[] = {0};
@@ -54,9 +89,19 @@ static const struct command commands[] = {
 		layer_options, cmd_layer_add},
 	{"export", "NAME DEST", "write an image to where others take it", 2, 2, export_options,
 		cmd_export},
-	{"mount", "NAME DIR", "mount an image read-only", 2, 2, mount_options, cmd_mount},
+	{"mount", "[NAME] DIR", "mount an image, or a container of it", 1, 2, mount_options,
+		cmd_mount},
 	{"umount", "DIR...", "unmount", 0, INT32_MAX, umount_options, cmd_umount},
 	{"mounts", "", "list what is mounted", 0, 0, no_options, cmd_mounts},
+	{"containers", "", "list the containers", 0, 0, no_options, cmd_containers},
+	{"container rm", "ID...", "remove containers", 1, INT32_MAX, no_options, cmd_container_rm},
+	{"diff", "ID | NAME NAME", "show what a container, or another image, has changed", 1, 2,
+		diff_options, cmd_diff},
+	{"commit", "ID NAME", "make an image of a container", 2, 2, commit_options, cmd_commit},
+	{"restart", "DIR...", "replace the servers of FUSE mounts by those installed", 1, INT32_MAX,
+		no_options, cmd_restart},
+	{"overlay", "DIR", "mount a union of directories, as fuse-overlayfs does", 1, 1,
+		overlay_options, cmd_overlay},
 	{"images", "", "list the images", 0, 0, no_options, cmd_images},
 	{"inspect", "NAME", "show all about an image", 1, 1, no_options, cmd_inspect},
 	{"history", "NAME", "show how an image was made", 1, 1, no_options, cmd_history},
@@ -121,15 +166,25 @@ static bool takes(const struct command *c, size_t option)
 	return false;
 }
 
+static char letter_of(enum option_id id)
+{
+	for (size_t i = 0; i < N_LETTERS; i++)
+		if (letters[i].id == id)
+			return letters[i].letter;
+	return 0;
+}
+
 static void print_options(const struct command *c, bool global)
 {
 	for (size_t i = 0; i < N_OPTIONS; i++) {
-		char text[64];
+		char text[64], letter[8] = "";
 
 		if (options[i].global != global || (c && !takes(c, i)))
 			continue;
-		snprintf(text, sizeof(text), "--%s%s%s", options[i].name, options[i].arg ? " " : "",
-			options[i].arg ? options[i].arg : "");
+		if (letter_of(options[i].id))
+			snprintf(letter, sizeof(letter), "-%c, ", letter_of(options[i].id));
+		snprintf(text, sizeof(text), "%s--%s%s%s", letter, options[i].name,
+			options[i].arg ? " " : "", options[i].arg ? options[i].arg : "");
 		printf("  %-28s %s\n", text, options[i].help);
 	}
 }
@@ -209,6 +264,14 @@ static bool parse_number(const char *text, uint32_t *ret)
 	return true;
 }
 
+static bool add_value(struct tool_values *v, const char *arg)
+{
+	if (array_room(&v->v, v->n, &v->room, sizeof(*v->v)) < 0)
+		return false;
+	v->v[v->n++] = arg;
+	return *arg;
+}
+
 /* Returns false if the value cannot be. */
 static bool set_option(struct tool *t, int id, const char *arg)
 {
@@ -224,6 +287,7 @@ static bool set_option(struct tool *t, int id, const char *arg)
 		log_level = LOG_QUIET;
 		return true;
 	case OPT_DEBUG:
+		t->debug = true;
 		log_level = LOG_DEBUG;
 		return true;
 	case OPT_PLATFORM:
@@ -263,6 +327,38 @@ static bool set_option(struct tool *t, int id, const char *arg)
 	case OPT_LAYERS:
 		t->list_layers = true;
 		return true;
+	case OPT_RW:
+		t->writable = true;
+		return true;
+	case OPT_CONTAINER:
+		t->container = arg;
+		return *arg;
+	case OPT_FSYNC:
+		t->fsync = true;
+		return true;
+	case OPT_PASSTHROUGH:
+		t->passthrough = true;
+		return true;
+	case OPT_UIDMAP:
+		return add_value(&t->uid_maps, arg);
+	case OPT_GIDMAP:
+		return add_value(&t->gid_maps, arg);
+	case OPT_TAR:
+		t->tar = arg;
+		return *arg;
+	case OPT_MESSAGE:
+		t->message = arg;
+		return true;
+	case OPT_AUTHOR:
+		t->author = arg;
+		return true;
+	case OPT_CHANGE:
+		return add_value(&t->changes, arg);
+	case OPT_OPTIONS:
+		return add_value(&t->mount_options, arg);
+	case OPT_FOREGROUND:
+		t->foreground = true;
+		return true;
 	default:
 		return false;
 	}
@@ -270,22 +366,44 @@ static bool set_option(struct tool *t, int id, const char *arg)
 
 enum { GO_ON = -1 };
 
+/* The option's id, whether getopt gave that or its letter. */
+static int of_letter(int id)
+{
+	for (size_t i = 0; i < N_LETTERS; i++)
+		if (letters[i].letter == id)
+			return (int)letters[i].id;
+	return id;
+}
+
+/* For getopt_long: what `c` takes, or if it is NULL what stands in front of a command. */
+static void list_options(const struct command *c, struct option *longs, char *shorts)
+{
+	shorts += sprintf(shorts, "%s", c ? ":" : "+:");
+	for (size_t i = 0; i < N_OPTIONS; i++) {
+		if (c ? !takes(c, i) : !options[i].global)
+			continue;
+		*longs++ = (struct option){options[i].name,
+			options[i].arg ? required_argument : no_argument, NULL, (int)options[i].id};
+		if (letter_of(options[i].id))
+			shorts += sprintf(shorts, "%c%s", letter_of(options[i].id),
+				options[i].arg ? ":" : "");
+	}
+	*shorts = 0;
+}
+
 /* Parses the options of `c` (NULL: in front of the command). GO_ON, or an exit status. */
 static int parse(struct tool *t, const struct command *c, int argc, char **argv)
 {
 	struct option longs[N_OPTIONS + 1] = {0};
-	size_t n = 0;
+	char shorts[2 * N_OPTIONS + 3];
 	int id;
 
-	for (size_t i = 0; i < N_OPTIONS; i++)
-		if (c ? takes(c, i) : options[i].global)
-			longs[n++] = (struct option){options[i].name,
-				options[i].arg ? required_argument : no_argument, NULL,
-				(int)options[i].id};
+	list_options(c, longs, shorts);
 	optind = 0;
 	opterr = 0;
-	while ((id = getopt_long(argc, argv, c ? ":hlR" : "+:h", longs, NULL)) != -1) {
-		if (id == OPT_HELP || id == 'h')
+	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		id = of_letter(id);
+		if (id == OPT_HELP)
 			return print_help(c);
 		if (id == OPT_VERSION) {
 			printf("plyfs %s\n", PLYFS_VERSION);
@@ -293,9 +411,7 @@ static int parse(struct tool *t, const struct command *c, int argc, char **argv)
 		}
 		if (id == ':')
 			return usage(c, "%s needs a value", argv[optind - 1]);
-		if (c && takes(c, 12) && (id == 'l' || id == 'R'))
-			id = id == 'l' ? OPT_LONG : OPT_RECURSIVE;
-		if (id == '?' || id == 'l' || id == 'R')
+		if (id == '?')
 			return usage(c, "unknown option %s", argv[optind - 1]);
 		if (!set_option(t, id, optarg))
 			return usage(c, "wrong value '%s'", optarg);
@@ -338,6 +454,9 @@ static int run(struct tool *t, int argc, char **argv)
 	}
 	if (strcmp(argv[0], "__commands") == 0)
 		return print_table();
+	status = plyfs_fuse_command(argv[0]);
+	if (status >= 0)
+		return status;
 	c = find_command(argc, argv, &words);
 	if (!c)
 		return usage(NULL, "unknown command '%s'", argv[0]);
@@ -355,13 +474,35 @@ static int run(struct tool *t, int argc, char **argv)
 	return c->run(t);
 }
 
+/* As plyfs-overlay, the command is known already. */
+static int run_as(struct tool *t, int argc, char **argv)
+{
+	const char *name = argc ? strrchr(argv[0], '/') : NULL;
+	_cleanup_free_ char **args = NULL;
+
+	name = name ? name + 1 : argc ? argv[0] : "";
+	if (strcmp(name, "plyfs-overlay") != 0)
+		return run(t, argc, argv);
+	args = calloc((size_t)argc + 2, sizeof(*args));
+	if (!args)
+		return tool_fail_text("out of memory");
+	args[0] = argv[0];
+	args[1] = (char *)"overlay";
+	memcpy(args + 2, argv + 1, (size_t)argc * sizeof(*argv));
+	return run(t, argc + 1, args);
+}
+
 int main(int argc, char **argv)
 {
 	struct tool t = {0};
 	int status;
 
 	signal(SIGPIPE, SIG_IGN); /* a write that fails is an error like any other */
-	status = run(&t, argc, argv);
+	status = run_as(&t, argc, argv);
+	free(t.uid_maps.v);
+	free(t.gid_maps.v);
+	free(t.changes.v);
+	free(t.mount_options.v);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		if (errno != EPIPE)
 			log_error("cannot write the output: %s", strerror(errno));

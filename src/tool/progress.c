@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tool.h"
+#include "util/clock.h"
 
-#include <time.h>
 #include <unistd.h>
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 struct progress tool_progress(const struct tool *t)
 {
-	return (struct progress){.on = !t->quiet && isatty(STDERR_FILENO), .start_ms = now_ms()};
+	return (struct progress){.on = !t->quiet && isatty(STDERR_FILENO), .start_ms = clock_ms()};
 }
 
 /* Whether it is time to draw. */
 static bool due(struct progress *p, uint64_t delay_ms)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	if (!p->on || now - p->last_ms < 100 || now - p->start_ms < delay_ms)
 		return false;

@@ -31,6 +31,24 @@ enum option_id {
 	OPT_DATA,
 	OPT_REPAIR,
 	OPT_LAYERS,
+	OPT_RW,
+	OPT_CONTAINER,
+	OPT_FSYNC,
+	OPT_PASSTHROUGH,
+	OPT_UIDMAP,
+	OPT_GIDMAP,
+	OPT_TAR,
+	OPT_MESSAGE,
+	OPT_AUTHOR,
+	OPT_CHANGE,
+	OPT_OPTIONS,
+	OPT_FOREGROUND,
+};
+
+/* Values of an option that may be given several times. */
+struct tool_values {
+	const char **v;
+	size_t n, room;
 };
 
 struct tool {
@@ -38,6 +56,9 @@ struct tool {
 	bool json, quiet;
 	const char *platform, *driver, *compress;
 	uint32_t chunk_size;
+	const char *container, *tar, *message, *author;
+	struct tool_values uid_maps, gid_maps, changes, mount_options;
+	bool writable, fsync, passthrough, foreground, debug;
 	bool dry_run, lazy, list_long, recursive, list_all, list_layers, data, repair;
 	int argc; /* positional arguments */
 	char **argv;
@@ -111,3 +132,9 @@ int cmd_cp(struct tool *t);
 int cmd_mount(struct tool *t);
 int cmd_umount(struct tool *t);
 int cmd_mounts(struct tool *t);
+int cmd_containers(struct tool *t);
+int cmd_container_rm(struct tool *t);
+int cmd_overlay(struct tool *t);
+int cmd_diff(struct tool *t);
+int cmd_commit(struct tool *t);
+int cmd_restart(struct tool *t);
