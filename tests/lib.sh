@@ -24,6 +24,9 @@ need() {
 # need_kernel_mount: skip where the kernel cannot mount an index from files
 need_kernel_mount() { [ -z "${KERNEL_GAP-}" ] || skip "$KERNEL_GAP"; }
 
+# need_fuse: skip where there is no FUSE
+need_fuse() { [ -c /dev/fuse ] || skip "no /dev/fuse"; }
+
 # need_demo: skip without the demo image; sets DEMO to its OCI layout
 need_demo() {
 	DEMO=${PLYFS_IMAGES:-/nonexistent}/oci
@@ -119,6 +122,24 @@ same_tree() {
 # xattrs with an empty value, the time of a root without an entry.  It keeps nanoseconds (wrongly
 # only before 1970), link structure, devices, and every other xattr.
 same_as_unpacked() { same_tree "$@"; }
+
+# writable_targets: the kinds of writable mounts (tests/target) that can be had here
+writable_targets() {
+	[ -n "${KERNEL_GAP-}" ] || echo plyfs-overlay-driver
+	[ ! -c /dev/fuse ] || echo plyfs-cow plyfs-cow-passthrough
+}
+
+# posix FAMILY: what tests/posix says of these calls is so on each kind of writable mount
+posix() {
+	local kind
+	for kind in $(writable_targets); do
+		mkdir -p "$T/$kind/lower"
+		expect_ok "$TESTS/target" "$kind" "$T/$kind" up
+		"$TESTS/posix/run" "$kind/mnt" "$1" || fail "$1 on $kind"
+		expect_ok "$TESTS/target" "$kind" "$T/$kind" down
+	done
+	[ -n "${kind-}" ] || skip "no writable mounts here"
+}
 
 # index_file KEY NAME: the path of the image's index (index_path or local_index_path), which must
 # lie in the store

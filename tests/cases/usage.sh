@@ -20,7 +20,7 @@ expect_usage plyfs images x y
 expect_usage plyfs --store
 expect_ok plyfs --version | grep -qE '[0-9]+\.[0-9]+' || fail "--version: $(plyfs --version)"
 expect_ok plyfs --help >help
-for c in import "layer add" mount umount mounts images inspect history tag rmi ls cat stat cp df gc; do
+for c in import "layer add" mount umount mounts containers "container rm" diff commit restart overlay images inspect history tag rmi ls cat stat cp df gc; do
 	grep -qw -- "${c%% *}" help || fail "--help does not name $c"
 	expect_ok plyfs $c --help >out
 	grep -q -- "plyfs $c" out || fail "$c --help does not show its usage: $(head -3 out)"

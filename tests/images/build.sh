@@ -212,25 +212,9 @@ apply_layer() {
 	tar -xpzf "$1" -C "$root" --numeric-owner --xattrs --xattrs-include='*' --exclude='.wh.*'
 }
 
-# Run commands in the root, in namespaces of their own: no mount and no process is left behind.
 # The package lists and archives lie outside of the root, and are kept for the next layer.
 in_root() {
-	local apt=$cache/apt
-	mkdir -p "$apt/lists/$suite$only" "$apt/archives"
-	# shellcheck disable=SC2016
-	env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root \
-		DEBIAN_FRONTEND=noninteractive ${http_proxy:+"http_proxy=$http_proxy"} \
-		unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" sh -euc '
-			mount --bind "$2" "$1/var/lib/apt/lists"
-			mount --bind "$3" "$1/var/cache/apt/archives"
-			mount -t tmpfs tmpfs "$1/run"
-			mount -t tmpfs tmpfs "$1/tmp"
-			mount -t tmpfs tmpfs "$1/etc/apt/apt.conf.d"
-			cat "$4" > "$1/etc/apt/apt.conf.d/local"
-			mount --rbind /dev "$1/dev"
-			mount --bind /etc/resolv.conf "$1/etc/resolv.conf"
-			exec chroot "$1" sh -euc "$5"
-		' - "$root" "$apt/lists/$suite$only" "$apt/archives" "$work/apt.conf" "$1"
+	"$(dirname "$0")/in-root.sh" "$root" "$suite$only" "$1"
 }
 
 # Make the layer's tar of what "content" and "whiteouts" list, compress it, put down its digests.
@@ -315,11 +299,9 @@ sources() {
 apt_options() {
 	local name
 	aptopts=()
-	: > "$work/apt.conf"
 	for name in Acquire::Check-Valid-Until Acquire::Check-Date; do
 		[ "$(apt-config --format '%v' dump "$name" | tr -d '"')" = false ] || continue
 		aptopts+=("--aptopt=$name \"false\"")
-		echo "$name \"false\";" >> "$work/apt.conf"
 	done
 }
 

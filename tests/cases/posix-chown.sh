@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# core
+# On writable mounts: chown(2).
+. "$TESTS/lib.sh"
+posix chown
