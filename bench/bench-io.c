@@ -11,9 +11,13 @@
  *   bench-io open DIR LIST COUNT     open, read and close COUNT files picked at random from LIST
  *   bench-io rand FILE COUNT         COUNT reads of 4 KiB at random places
  *   bench-io seq FILE                read it all, 1 MiB a read
+ *   bench-io first FILE              open it for writing, write 4 KiB in its middle, close
+ *   bench-io randwrite FILE COUNT    COUNT writes of 4 KiB at random places
+ *   bench-io fill FILE MIB           a new file of MIB MiB, 1 MiB a write
  *   bench-io tar FILES SIZE          write a tar of FILES files of SIZE bytes, 1000 a directory
  *
- * The timed ones print seconds. The random choices are the same in every run.
+ * The timed ones print seconds. The random choices are the same in every run. With BENCH_IO_SYNC
+ * set, those that write end with an fsync.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -197,6 +201,70 @@ static void read_random(const char *path, uint64_t count)
 	close(fd);
 }
 
+static int must_create(const char *path, int flags)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0644);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static void write_at(int fd, const char *path, size_t size, uint64_t offset)
+{
+	if (pwrite(fd, buffer, size, (off_t)offset) != (ssize_t)size)
+		err(1, "%s", path);
+}
+
+static void end_writing(int fd, const char *path)
+{
+	if (getenv("BENCH_IO_SYNC") && fsync(fd) < 0)
+		err(1, "%s: fsync", path);
+	if (close(fd) < 0)
+		err(1, "%s: close", path);
+}
+
+static void fill_buffer(void)
+{
+	for (size_t i = 0; i < sizeof(buffer); i++)
+		buffer[i] = (char)random_below(256);
+}
+
+static void write_first(const char *path)
+{
+	int fd = must_create(path, 0);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		err(1, "%s", path);
+	write_at(fd, path, BLOCK_SIZE, (uint64_t)st.st_size / 2 / BLOCK_SIZE * BLOCK_SIZE);
+	end_writing(fd, path);
+}
+
+static void write_random(const char *path, uint64_t count)
+{
+	int fd = must_create(path, 0);
+	off_t size = lseek(fd, 0, SEEK_END);
+
+	if (size < BLOCK_SIZE)
+		errx(1, "%s: too small", path);
+	while (count--) {
+		uint64_t block = random_below((uint64_t)size / BLOCK_SIZE);
+
+		write_at(fd, path, BLOCK_SIZE, block * BLOCK_SIZE);
+	}
+	end_writing(fd, path);
+}
+
+static void write_new(const char *path, uint64_t mib)
+{
+	int fd = must_create(path, O_CREAT | O_EXCL);
+
+	for (uint64_t i = 0; i < mib; i++)
+		write_at(fd, path, BUFFER_SIZE, i * BUFFER_SIZE);
+	end_writing(fd, path);
+}
+
 /* Anonymous memory of a process, KiB; 0 if it has none any more. */
 static long own_memory(pid_t pid)
 {
@@ -304,8 +372,7 @@ static void put_tar(uint64_t files, size_t size)
 
 	if (size > sizeof(buffer))
 		errx(2, "at most %zu bytes a file", sizeof(buffer));
-	for (size_t i = 0; i < size; i++)
-		buffer[i] = (char)random_below(256);
+	fill_buffer();
 	for (uint64_t i = 0; i < files; i++) {
 		if (i % FILES_PER_DIR == 0) {
 			snprintf(name, sizeof(name), "dir-%06ju/", (uintmax_t)(i / FILES_PER_DIR));
@@ -357,6 +424,16 @@ int main(int argc, char **argv)
 		read_random(argv[2], number(argv[3]));
 	} else if (is("seq", 1, argv, argc)) {
 		read_file(AT_FDCWD, argv[2]);
+	} else if (is("first", 1, argv, argc)) {
+		write_first(argv[2]);
+	} else if (is("randwrite", 2, argv, argc)) {
+		fill_buffer();
+		start = now();
+		write_random(argv[2], number(argv[3]));
+	} else if (is("fill", 2, argv, argc)) {
+		fill_buffer();
+		start = now();
+		write_new(argv[2], number(argv[3]));
 	} else {
 		errx(2, "usage: see the head of bench-io.c");
 	}

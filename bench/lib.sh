@@ -11,6 +11,9 @@
 set -eu -o pipefail
 export LC_ALL=C
 
+# In a mount namespace of its own: mounts are seen by nobody else, who would keep them, and end with it.
+[ -n "${BENCH_NAMESPACE-}" ] || BENCH_NAMESPACE=1 exec unshare -m "$BASH" "$0" "$@"
+
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 rounds=${ROUNDS:-5}
 plyfs=${PLYFS:-build/plyfs}

@@ -7,7 +7,8 @@
 #
 #   ROUNDS=5 IMAGE=big WAYS='ext4 overlay plyfs' bench/read.sh
 #
-# Ways: ext4 overlay plyfs plyfs-fuse squashfs squashfuse.
+# Ways: ext4 overlay plyfs plyfs-fuse plyfs-passthrough squashfs squashfuse fuse-overlayfs. plyfs is the
+# kernel's EROFS, plyfs-fuse the FUSE server.
 
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -98,12 +99,20 @@ mount_plyfs_fuse() {
 	"$plyfs" --store "$store" mount with-big "$1" --driver fuse
 }
 
+mount_plyfs_passthrough() {
+	"$plyfs" --store "$store" mount with-big "$1" --driver fuse --passthrough
+}
+
 mount_squashfs() {
 	mount -t squashfs -o loop,ro "$work/tree.squashfs" "$1"
 }
 
 mount_squashfuse() {
 	squashfuse_ll "$work/tree.squashfs" "$1"
+}
+
+mount_fuse_overlayfs() {
+	fuse-overlayfs -o "ro,lowerdir=$lowers" "$1" 2> "$work/log"
 }
 
 place() {
@@ -157,7 +166,7 @@ measure() {
 	record "$op warm" "$way" "$seconds"
 }
 
-need umoci:umoci mksquashfs:squashfs-tools squashfuse_ll:squashfuse setfattr:attr openssl:openssl
+need umoci:umoci mksquashfs:squashfs-tools squashfuse_ll:squashfuse fuse-overlayfs:fuse-overlayfs setfattr:attr openssl:openssl
 want_image "$image"
 say "making the tree in every form"
 make_disk
